@@ -1,0 +1,42 @@
+# The two commands are `make demo` and `make test`; both make what they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
+
+.PHONY: demo test check unit setup bench clean
+
+demo: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
+
+test: setup check
+	$(BIN)/pytest
+
+# Everything that needs no engine.
+unit: $(STAMP) check
+	$(BIN)/pytest --ignore=tests/docker
+
+check: $(STAMP)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-cache | tail -n 1
+
+bench: setup
+	$(BIN)/python tests/bench/bench.py --json bench.json
+
+setup: $(STAMP)
+	@$(BIN)/sandboxd setup --install-engine
+
+$(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
+	@PYTHON="$(PYTHON)" tests/packages.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing sandboxd into $(VENV)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e ./client -e '.[dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) dist build bench.json sandboxd/guest/guest

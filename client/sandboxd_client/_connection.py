@@ -1,0 +1,92 @@
+"""One blocking connection to the daemon: lines out, lines in, and no deadlock."""
+
+from __future__ import annotations
+
+import select
+import socket
+from pathlib import Path
+
+from sandboxd_client.errors import ConnectionLostError, NotRunningError
+
+_CHUNK = 256 * 1024
+
+
+class Connection:
+    """A socket and the bytes read from it.
+
+    While a long line is sent, what arrives is read as well: the daemon may be
+    waiting for its reader before it reads on.
+    """
+
+    def __init__(self, path: Path, *, connect_timeout: float = 5.0) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(connect_timeout)
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise NotRunningError(path, error.strerror or str(error)) from None
+        self._socket.setblocking(False)
+        self._received = bytearray()
+        self._searched = 0
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Closes the connection, which cancels the runs it started."""
+        self._socket.close()
+
+    def send(self, line: bytes) -> None:
+        """Sends a whole line. Raises ConnectionLostError."""
+        left = memoryview(line)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except BlockingIOError:
+                self._wait_to_send()
+            except OSError as error:
+                raise ConnectionLostError(f"the daemon closed the connection: {error}") from None
+
+    def _wait_to_send(self) -> None:
+        self._poll.modify(self._socket, select.POLLIN | select.POLLOUT)
+        try:
+            for _, event in self._poll.poll():
+                if event & select.POLLIN:
+                    self.read_available()
+        finally:
+            self._poll.modify(self._socket, select.POLLIN)
+
+    def read_available(self) -> None:
+        """Takes what has arrived, if anything. Raises ConnectionLostError at the end."""
+        try:
+            data = self._socket.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise ConnectionLostError(f"the connection broke: {error}") from None
+        if not data:
+            raise ConnectionLostError(
+                "the daemon closed the connection before it answered; its log tells why"
+            )
+        self._received += data
+
+    def next_line(self) -> bytes | None:
+        """The next line that has arrived whole, without its newline."""
+        end = self._received.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._received)
+            return None
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        self._searched = 0
+        return line
+
+    def read_line(self) -> bytes:
+        """Waits for a line. Raises ConnectionLostError."""
+        while (line := self.next_line()) is None:
+            self._poll.poll()
+            self.read_available()
+        return line

@@ -1,0 +1,171 @@
+"""Lines to and from the daemon: what the synchronous and the asynchronous client share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from sandboxd_client.errors import SandboxError, from_wire
+from sandboxd_client.protocol import (
+    ErrorObject,
+    InputParams,
+    Limits,
+    Method,
+    RequestId,
+    Reuse,
+    RunOutput,
+    RunParams,
+    RunStarted,
+    RunStdin,
+    StdinObject,
+    from_blob,
+    to_blob,
+)
+
+Stdin = bytes | str | Iterable[bytes] | None
+"""Given whole as bytes or text, or in pieces, sent as the program takes them."""
+
+_Result = TypeVar("_Result")
+
+
+class Incoming(Struct):
+    """Any line from the daemon; its fields tell which kind it is."""
+
+    id: RequestId | None = None
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw | UnsetType = UNSET
+    error: ErrorObject | UnsetType = UNSET
+
+
+class _Addressed(Struct):
+    """The part of a notification's params that says which request it is about."""
+
+    id: RequestId
+
+
+class Started(Struct, frozen=True):
+    """The program was handed to a container."""
+
+    run: str
+    warm: bool
+    queued: float
+
+
+class Output(Struct, frozen=True):
+    """Something the program printed."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """The data as text, with what is not UTF-8 replaced."""
+        return self.data.decode(errors="replace")
+
+
+class StdinTaken(Struct, frozen=True):
+    """The program's side took so many bytes of stdin."""
+
+    count: int
+
+
+Event = Started | Output
+"""What a stream yields."""
+
+_encoder = msgspec.json.Encoder()
+_incoming = msgspec.json.Decoder(Incoming)
+_addressed = msgspec.json.Decoder(_Addressed)
+_output = msgspec.json.Decoder(RunOutput)
+_started = msgspec.json.Decoder(RunStarted)
+_stdin = msgspec.json.Decoder(RunStdin)
+
+
+def request_line(request: RequestId, method: Method, params: Any) -> bytes:
+    message = {"jsonrpc": "2.0", "id": request, "method": method, "params": params}
+    return _encoder.encode(message) + b"\n"
+
+
+def notification_line(method: Method, params: Any) -> bytes:
+    return _encoder.encode({"jsonrpc": "2.0", "method": method, "params": params}) + b"\n"
+
+
+def input_line(request: RequestId, data: bytes, *, eof: bool = False) -> bytes:
+    params = InputParams(id=request, data=to_blob(data) if data else None, eof=eof)
+    return notification_line(Method.RUN_INPUT, params)
+
+
+def parse_line(line: bytes | bytearray | memoryview) -> Incoming:
+    return _incoming.decode(line)
+
+
+def about(message: Incoming) -> RequestId | None:
+    """The request that a line answers or tells of."""
+    if message.method is None:
+        return message.id
+    return _addressed.decode(message.params).id
+
+
+def to_event(message: Incoming) -> Event | StdinTaken | None:
+    """The event in a notification; None for kinds newer than this client."""
+    match message.method:
+        case Method.RUN_OUTPUT:
+            output = _output.decode(message.params)
+            stream: Literal["stdout", "stderr"] = (
+                "stdout" if output.stream == "stdout" else "stderr"
+            )
+            return Output(stream, from_blob(output.data))
+        case Method.RUN_STARTED:
+            started = _started.decode(message.params)
+            return Started(started.run, started.warm, started.queued)
+        case Method.RUN_STDIN:
+            return StdinTaken(_stdin.decode(message.params).taken)
+        case _:
+            return None
+
+
+def to_result(message: Incoming, kind: type[_Result]) -> _Result:
+    """The result in an answer. Raises the RemoteError that it holds instead."""
+    if not isinstance(message.error, UnsetType):
+        raise from_wire(message.error)
+    if message.result is UNSET:
+        raise SandboxError("the daemon answered with neither a result nor an error")
+    return msgspec.json.decode(message.result, type=kind)
+
+
+class RunOptions(TypedDict, total=False):
+    """What a run may be asked for besides its language and code; see `RunParams`."""
+
+    args: Sequence[str]
+    """Arguments after the program's name."""
+    env: Mapping[str, str]
+    """Environment on top of the language's own."""
+    stdin: Stdin
+    limits: Limits
+    reuse: Reuse | Literal["owner", "never"]
+    """"never": a container that nobody used before, destroyed afterwards."""
+    capture: bool
+    """False leaves stdout and stderr out of the result."""
+
+
+def run_params(language: str, code: str, options: RunOptions, *, stream: bool) -> RunParams:
+    """The params of `run`. Raises TypeError for an option that does not exist."""
+    stdin = options.get("stdin")
+    wire_stdin: str | StdinObject | None
+    if stdin is None or isinstance(stdin, str):
+        wire_stdin = stdin
+    elif isinstance(stdin, bytes):
+        blob = to_blob(stdin)
+        wire_stdin = blob if isinstance(blob, str) else StdinObject(base64=blob.base64)
+    else:
+        wire_stdin = StdinObject(stream=True)
+    rest: dict[str, Any] = {name: value for name, value in options.items() if name != "stdin"}
+    if "reuse" in rest:
+        rest["reuse"] = Reuse(rest["reuse"])
+    for name, plain in (("args", list), ("env", dict)):
+        if name in rest:
+            rest[name] = plain(rest[name])
+    return RunParams(language=language, code=code, stdin=wire_stdin, stream=stream, **rest)

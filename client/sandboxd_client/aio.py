@@ -1,0 +1,274 @@
+"""The asynchronous client: any number of runs at once over one connection.
+
+async with AsyncClient() as client:
+    print((await client.run("python", "print(6 * 7)")).stdout)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+from sandboxd_client._wire import (
+    Event,
+    Incoming,
+    RunOptions,
+    StdinTaken,
+    about,
+    input_line,
+    notification_line,
+    parse_line,
+    request_line,
+    run_params,
+    to_event,
+    to_result,
+)
+from sandboxd_client.errors import ConnectionLostError, NotRunningError, SandboxError
+from sandboxd_client.protocol import (
+    STDIN_WINDOW,
+    CancelParams,
+    HealthResult,
+    InitializeParams,
+    InitializeResult,
+    LanguageInfo,
+    Method,
+    NoParams,
+    Params,
+    RequestId,
+    RunParams,
+    RunResult,
+    StatusResult,
+    default_socket,
+)
+
+_Result = TypeVar("_Result")
+_STDIN_CHUNK = 64 * 1024
+_BUFFERED_EVENTS = 256
+"""Events a slow consumer may leave lying before the connection is read no further."""
+_LINE_LIMIT = 64 * 1024 * 1024
+
+
+class AsyncRunStream:
+    """A run under way: iterate over its events, then look at `result`.
+
+    Leaving it before the end kills the program. All runs of a client share its
+    connection: one whose events nobody takes holds up the others.
+    """
+
+    def __init__(self, client: AsyncClient, params: RunParams) -> None:
+        self._client = client
+        self._params = params
+        self._request: RequestId = client._next_id()  # noqa: SLF001 - the client's own class
+        self._incoming: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(_BUFFERED_EVENTS)
+        self._stdin_sent = 0
+        self._stdin_taken = 0
+        self._result: RunResult | None = None
+        self._ended = False
+
+    async def __aenter__(self) -> Self:
+        await self._client._send(  # noqa: SLF001
+            request_line(self._request, Method.RUN, self._params), self._request, self._incoming
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._ended:
+            await self.cancel()
+        self._client._forget(self._request)  # noqa: SLF001
+
+    @property
+    def result(self) -> RunResult:
+        """The result, known once the iteration has ended."""
+        if self._result is None:
+            raise RuntimeError("the run has not ended: iterate over its events first")
+        return self._result
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._ended:
+            event = await self._next()
+            if event is not None:
+                return event
+        raise StopAsyncIteration
+
+    async def _next(self) -> Event | None:
+        message = await self._incoming.get()
+        if isinstance(message, SandboxError):
+            self._ended = True
+            raise message
+        if message.method is None:
+            self._ended = True
+            self._result = to_result(message, RunResult)
+            return None
+        event = to_event(message)
+        if isinstance(event, StdinTaken):
+            self._stdin_taken += event.count
+            return None
+        return event
+
+    async def send_stdin(self, data: bytes) -> None:
+        """Sends stdin to a run that was started with it streamed."""
+        self._stdin_sent += len(data)
+        await self._client._send(input_line(self._request, data))  # noqa: SLF001
+
+    async def end_stdin(self) -> None:
+        await self._client._send(input_line(self._request, b"", eof=True))  # noqa: SLF001
+
+    async def feed(self, chunks: Iterable[bytes]) -> None:
+        """Sends all of stdin as the program takes it, passing over events meanwhile."""
+        for chunk in chunks:
+            for start in range(0, len(chunk), _STDIN_CHUNK):
+                while self._stdin_sent - self._stdin_taken > STDIN_WINDOW - _STDIN_CHUNK:
+                    if self._ended:
+                        return
+                    await self._next()
+                await self.send_stdin(chunk[start : start + _STDIN_CHUNK])
+        await self.end_stdin()
+
+    async def cancel(self) -> None:
+        """Asks for the program to be killed; the iteration then ends in CancelledError."""
+        params = CancelParams(id=self._request)
+        await self._client._send(notification_line(Method.CANCEL, params))  # noqa: SLF001
+
+
+class AsyncClient:
+    """Talks to the daemon on `socket` (by default where it listens by default)."""
+
+    def __init__(self, socket: str | Path | None = None) -> None:
+        self.socket = Path(socket) if socket else default_socket()
+        self._ids = itertools.count(1)
+        self._waiting: dict[RequestId, asyncio.Queue[Incoming | SandboxError]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection, which cancels the runs that are under way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = self._reading = None
+
+    async def run(self, language: str, code: str, **options: Unpack[RunOptions]) -> RunResult:
+        """Runs a program to its end; cancelling the task kills the program.
+
+        Raises NotRunningError without a daemon, and RemoteError when the daemon
+        refuses or cannot. A program that fails is a result.
+        """
+        async with AsyncRunStream(
+            self, run_params(language, code, options, stream=False)
+        ) as stream:
+            stdin = options.get("stdin")
+            if stdin is not None and not isinstance(stdin, str | bytes):
+                await stream.feed(stdin)
+            async for _ in stream:
+                pass
+            return stream.result
+
+    def stream(self, language: str, code: str, **options: Unpack[RunOptions]) -> AsyncRunStream:
+        """A run whose events are seen as they come; see AsyncRunStream.
+
+        To stream stdin, pass `stdin=()` and use `send_stdin` and `end_stdin`.
+        """
+        return AsyncRunStream(self, run_params(language, code, options, stream=True))
+
+    async def initialize(self) -> InitializeResult:
+        params = InitializeParams(client="sandboxd-client")
+        return await self._call(Method.INITIALIZE, params, InitializeResult)
+
+    async def languages(self) -> list[LanguageInfo]:
+        return await self._call(Method.LANGUAGES, NoParams(), list[LanguageInfo])
+
+    async def status(self) -> StatusResult:
+        return await self._call(Method.STATUS, NoParams(), StatusResult)
+
+    async def health(self) -> HealthResult:
+        return await self._call(Method.HEALTH, NoParams(), HealthResult)
+
+    async def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
+        request = self._next_id()
+        answer: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue()
+        try:
+            await self._send(request_line(request, method, params), request, answer)
+            message = await answer.get()
+        finally:
+            self._forget(request)
+        if isinstance(message, SandboxError):
+            raise message
+        return to_result(message, kind)
+
+    def _next_id(self) -> int:
+        return next(self._ids)
+
+    def _forget(self, request: RequestId) -> None:
+        queue = self._waiting.pop(request, None)
+        while queue is not None and not queue.empty():
+            queue.get_nowait()  # the reader may be waiting for room in it
+
+    async def _send(
+        self,
+        line: bytes,
+        request: RequestId | None = None,
+        answers: asyncio.Queue[Incoming | SandboxError] | None = None,
+    ) -> None:
+        writer = await self._connect()
+        if request is not None and answers is not None:
+            self._waiting[request] = answers
+        try:
+            writer.write(line)
+            await writer.drain()
+        except OSError as error:
+            raise ConnectionLostError(f"the daemon closed the connection: {error}") from None
+
+    async def _connect(self) -> asyncio.StreamWriter:
+        async with self._connecting:
+            if self._writer is None:
+                try:
+                    reader, self._writer = await asyncio.open_unix_connection(
+                        str(self.socket), limit=_LINE_LIMIT
+                    )
+                except OSError as error:
+                    raise NotRunningError(self.socket, error.strerror or str(error)) from None
+                self._reading = asyncio.create_task(self._read(reader), name="sandboxd-client")
+            return self._writer
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                message = parse_line(line)
+                queue = self._waiting.get(about(message) or 0)
+                if queue is not None:
+                    await queue.put(message)
+            lost = ConnectionLostError("the daemon closed the connection before it answered")
+        except OSError as error:
+            lost = ConnectionLostError(f"the connection broke: {error}")
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        for queue in self._waiting.values():
+            await queue.put(lost)

@@ -1,0 +1,139 @@
+"""What can go wrong between a client and the daemon, as exceptions.
+
+A program that fails is not among them: that is a `RunResult`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sandboxd_client.protocol import CANCELLED, INVALID_PARAMS, ErrorKind, ErrorObject
+
+
+class SandboxError(Exception):
+    """The base of all errors of this package."""
+
+
+class NotRunningError(SandboxError):
+    """No daemon listens on the socket."""
+
+    def __init__(self, socket: Path, why: str) -> None:
+        super().__init__(
+            f"no sandboxd listens on {socket} ({why}). Start one with `sandboxd serve`, "
+            "or let `sandbox run --daemon auto` start it; "
+            "another socket is named by --socket or $SANDBOXD_SOCKET."
+        )
+        self.socket = socket
+
+
+class ConnectionLostError(SandboxError):
+    """The daemon closed the connection before it answered."""
+
+
+class RemoteError(SandboxError):
+    """The daemon answered with an error.
+
+    `code` is JSON-RPC's, `kind` the stable name of an error of this domain (None
+    for JSON-RPC's own), and `data` whatever else the daemon told.
+    """
+
+    def __init__(self, code: int, message: str, data: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+        self.kind: str | None = data.get("kind")
+
+
+class InvalidParamsError(RemoteError):
+    """The request was not understood: a field is unknown, missing or of a wrong type."""
+
+
+class CancelledError(RemoteError):
+    """The request was cancelled, and its program killed."""
+
+
+class UnknownLanguageError(RemoteError):
+    pass
+
+
+class InvalidLimitsError(RemoteError):
+    pass
+
+
+class NotPermittedError(RemoteError):
+    pass
+
+
+class QueueFullError(RemoteError):
+    """Too many runs wait already; `retry_after` says when to come again, in seconds."""
+
+    @property
+    def retry_after(self) -> float:
+        return float(self.data.get("retry_after", 1.0))
+
+
+class QuotaExceededError(RemoteError):
+    pass
+
+
+class EngineUnavailableError(RemoteError):
+    pass
+
+
+class ImageUnavailableError(RemoteError):
+    pass
+
+
+class StartFailedError(RemoteError):
+    pass
+
+
+class PayloadTooLargeError(RemoteError):
+    pass
+
+
+class SessionNotFoundError(RemoteError):
+    pass
+
+
+class SessionBusyError(RemoteError):
+    pass
+
+
+class RunNotFoundError(RemoteError):
+    pass
+
+
+class ShuttingDownError(RemoteError):
+    pass
+
+
+_BY_KIND: dict[str, type[RemoteError]] = {
+    ErrorKind.UNKNOWN_LANGUAGE: UnknownLanguageError,
+    ErrorKind.INVALID_LIMITS: InvalidLimitsError,
+    ErrorKind.NOT_PERMITTED: NotPermittedError,
+    ErrorKind.QUEUE_FULL: QueueFullError,
+    ErrorKind.QUOTA_EXCEEDED: QuotaExceededError,
+    ErrorKind.ENGINE_UNAVAILABLE: EngineUnavailableError,
+    ErrorKind.IMAGE_UNAVAILABLE: ImageUnavailableError,
+    ErrorKind.START_FAILED: StartFailedError,
+    ErrorKind.PAYLOAD_TOO_LARGE: PayloadTooLargeError,
+    ErrorKind.SESSION_NOT_FOUND: SessionNotFoundError,
+    ErrorKind.SESSION_BUSY: SessionBusyError,
+    ErrorKind.RUN_NOT_FOUND: RunNotFoundError,
+    ErrorKind.SHUTTING_DOWN: ShuttingDownError,
+}
+
+_BY_CODE: dict[int, type[RemoteError]] = {
+    INVALID_PARAMS: InvalidParamsError,
+    CANCELLED: CancelledError,
+}
+
+
+def from_wire(error: ErrorObject) -> RemoteError:
+    """The exception for an error object; a kind this client does not know is a RemoteError."""
+    kind = error.data.get("kind")
+    chosen = _BY_KIND.get(kind) if isinstance(kind, str) else None
+    chosen = chosen or _BY_CODE.get(error.code) or RemoteError
+    return chosen(error.code, error.message, error.data)

@@ -1,0 +1,414 @@
+"""The wire contract in types: JSON-RPC 2.0, one object a line, on a Unix socket.
+
+The daemon imports this module too, so both ends speak from the same page.
+Sizes are bytes, durations are seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+PROTOCOL = 1
+"""Raised by any change that a client which knows the last one could not bear."""
+
+MAX_LINE = 16 * 1024 * 1024
+"""Default limit of one line, in bytes."""
+
+SOCKET_VARIABLE = "SANDBOXD_SOCKET"
+
+
+def default_socket() -> Path:
+    """Where the daemon listens unless told otherwise.
+
+    `$SANDBOXD_SOCKET`, else `/run/sandboxd/sandboxd.sock` for root, else
+    `$XDG_RUNTIME_DIR/sandboxd/sandboxd.sock` (`/run/user/UID` when unset).
+    """
+    if chosen := os.environ.get(SOCKET_VARIABLE):
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/run/sandboxd/sandboxd.sock")
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    return Path(runtime) / "sandboxd" / "sandboxd.sock"
+
+
+# --- blobs ---
+
+
+class Base64(Struct, frozen=True, forbid_unknown_fields=True):
+    """Bytes that are not UTF-8 text."""
+
+    base64: str
+
+
+Blob = str | Base64
+"""Text as it is, anything else in base64."""
+
+
+def to_blob(data: bytes) -> Blob:
+    """The blob for some bytes: text when they are UTF-8, base64 otherwise."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return Base64(base64.b64encode(data).decode("ascii"))
+
+
+def from_blob(blob: Blob) -> bytes:
+    """The bytes of a blob. Raises ValueError where base64 is malformed."""
+    if isinstance(blob, str):
+        return blob.encode()
+    return base64.b64decode(blob.base64, validate=True)
+
+
+# --- sizes ---
+
+_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGT", start=1):
+    _UNITS[_letter] = _UNITS[_letter + "IB"] = 1024**_power
+    _UNITS[_letter + "B"] = 1000**_power
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes of a size such as 1024, "256MiB", "1.5 GB" or "64k".
+
+    K, M, G, T and KiB… are powers of 1024, KB… of 1000. Raises ValueError.
+    """
+    if isinstance(size, int):
+        if size < 0:
+            raise ValueError(f"a size cannot be negative: {size}")
+        return size
+    match = _SIZE.fullmatch(size)
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError(f'not a size: {size!r}; write bytes, or a size such as "256MiB"')
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+# --- JSON-RPC ---
+
+RequestId = int | str
+
+
+class Request(Struct, forbid_unknown_fields=True):
+    """A call, or without an id a notification, in either direction."""
+
+    jsonrpc: str
+    method: str
+    id: RequestId | UnsetType = UNSET
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class ErrorObject(Struct, omit_defaults=True):
+    code: int
+    message: str
+    data: dict[str, Any] = {}
+
+
+class Response(Struct):
+    """The one answer to a request: a result or an error."""
+
+    id: RequestId | None
+    jsonrpc: str = "2.0"
+    result: Any | UnsetType = UNSET
+    error: ErrorObject | UnsetType = UNSET
+
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+CANCELLED = -32800
+
+
+class ErrorKind(enum.StrEnum):
+    """Errors of this domain: stable names, in an error's `data.kind`."""
+
+    UNKNOWN_LANGUAGE = "unknown_language"
+    INVALID_LIMITS = "invalid_limits"
+    NOT_PERMITTED = "not_permitted"
+    QUEUE_FULL = "queue_full"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    IMAGE_UNAVAILABLE = "image_unavailable"
+    START_FAILED = "start_failed"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    SESSION_NOT_FOUND = "session_not_found"
+    SESSION_BUSY = "session_busy"
+    RUN_NOT_FOUND = "run_not_found"
+    SHUTTING_DOWN = "shutting_down"
+
+
+ERROR_CODES = {kind: number for number, kind in enumerate(ErrorKind, start=1001)}
+"""The positive code of each kind; the kind is what to look at."""
+
+
+# --- methods: params ---
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Params refuse what they do not know: a misspelt field is not a default."""
+
+
+class NoParams(Params, frozen=True):
+    pass
+
+
+class InitializeParams(Params, frozen=True):
+    client: str | None = None
+    protocol: int | None = None
+
+
+class StdinObject(Params, frozen=True):
+    """Stdin that is not text: `{"base64": "…"}`, or `{"stream": true}` when it
+    follows in `run.input` notifications."""
+
+    base64: str | None = None
+    stream: bool = False
+
+
+class Limits(Params, frozen=True):
+    """What one run may use; None stands for the operator's default."""
+
+    timeout: float | None = None
+    """Seconds from hand-out until the program is killed."""
+    output: int | str | None = None
+    """Bytes of stdout and of stderr that are kept and sent."""
+
+
+class Reuse(enum.StrEnum):
+    """Whether a run may use a container that an earlier one of its owner used."""
+
+    OWNER = "owner"
+    NEVER = "never"
+
+
+class RunParams(Params, frozen=True):
+    language: str
+    code: str
+    args: list[str] = []
+    env: dict[str, str] = {}
+    stdin: str | StdinObject | None = None
+    limits: Limits = Limits()
+    reuse: Reuse = Reuse.OWNER
+    stream: bool = True
+    """Send `run.output` notifications."""
+    capture: bool = True
+    """Put stdout and stderr into the result too."""
+
+
+class InputParams(Params, frozen=True):
+    """`run.input`, a notification: stdin for the run that request `id` started."""
+
+    id: RequestId
+    data: Blob | None = None
+    eof: bool = False
+
+
+class CancelParams(Params, frozen=True):
+    """`$/cancelRequest`, a notification."""
+
+    id: RequestId
+
+
+# --- methods: results ---
+
+
+class EffectiveLimits(Struct, frozen=True):
+    """Limits with every value known."""
+
+    timeout: float
+    output: int
+
+
+class LimitsInfo(Struct, frozen=True):
+    default: EffectiveLimits
+    max: EffectiveLimits
+
+
+class EngineInfo(Struct, frozen=True):
+    name: str
+    version: str
+    isolation: list[str] = []
+
+
+class InitializeResult(Struct, frozen=True):
+    server: str
+    version: str
+    protocol: int
+    engine: EngineInfo
+    languages: list[str]
+    limits: LimitsInfo
+
+
+class Status(enum.StrEnum):
+    """How a run ended. A program that fails is a result, not an error."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    OUTPUT_LIMIT = "output_limit"
+    KILLED = "killed"
+
+
+class Truncated(Struct, frozen=True):
+    stdout: bool = False
+    stderr: bool = False
+
+
+class Timings(Struct, frozen=True):
+    """Seconds: waiting for a container, handing the program over, running."""
+
+    queued: float
+    handed_out: float
+    ran: float
+
+
+class Usage(Struct, frozen=True):
+    cpu: float
+    """CPU seconds of the interpreter, the program and all its processes."""
+    memory_peak: int
+    """Bytes: the largest resident set among the run's processes."""
+
+
+class ContainerInfo(Struct, frozen=True):
+    id: str
+    uses: int
+    """Runs it has had, this one among them."""
+
+
+class RunError(Struct, frozen=True):
+    phase: str
+    """`compile` or `run`."""
+    message: str
+
+
+class RunResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    run: str
+    language: str
+    status: Status
+    exit_code: int
+    """Of the program; 128 + N after signal N, 124 at a timeout, 137 out of memory."""
+    signal: int | None
+    stdout: Blob | None
+    """None when it was not captured."""
+    stderr: Blob | None
+    truncated: Truncated
+    duration: float
+    timings: Timings
+    usage: Usage
+    warm: bool
+    """Whether a container was ready when the run asked for one."""
+    container: ContainerInfo
+    started_at: str
+    """UTC, ISO 8601."""
+    error: RunError | None = None
+
+
+class LanguageInfo(Struct, frozen=True):
+    name: str
+    aliases: list[str]
+    version: str
+    image: str
+    warm: int
+    """Containers that the pool keeps ready."""
+    ready: int
+    """Containers that are ready now."""
+    file_extension: str
+    stateful: bool
+
+
+class PoolStatus(Struct, frozen=True):
+    language: str
+    profile: str
+    idle: int
+    busy: int
+    starting: int
+    size: int
+    waiting: int
+    handed_out: int
+    recycled: int
+    destroyed: int
+    failures: int
+    problem: str | None = None
+    """Why containers cannot be started, while that is so."""
+
+
+class Totals(Struct, frozen=True):
+    runs: int
+    by_status: dict[str, int]
+    output_bytes: int
+
+
+class StatusResult(Struct, frozen=True):
+    uptime: float
+    engine: EngineInfo
+    pools: list[PoolStatus]
+    queue: int
+    clients: int
+    totals: Totals
+
+
+class Check(Struct, frozen=True):
+    ok: bool
+    detail: str
+
+
+class HealthResult(Struct, frozen=True):
+    status: str
+    """`ok`, `degraded` or `down`."""
+    checks: dict[str, Check]
+
+
+# --- notifications to the client ---
+
+
+class RunStarted(Struct, frozen=True):
+    id: RequestId
+    run: str
+    warm: bool
+    queued: float
+
+
+class RunOutput(Struct, frozen=True):
+    id: RequestId
+    seq: int
+    stream: str
+    data: Blob
+
+
+class RunStdin(Struct, frozen=True):
+    """`run.stdin`: the program's side took so many more bytes of streamed stdin.
+
+    A client that keeps no more than STDIN_WINDOW bytes ahead of this is never
+    held up; one that does not care is, by the daemon not reading its socket.
+    """
+
+    id: RequestId
+    taken: int
+
+
+STDIN_WINDOW = 1024 * 1024
+"""Bytes of streamed stdin that the daemon holds for a program that is not reading."""
+
+
+class Method(enum.StrEnum):
+    INITIALIZE = "initialize"
+    RUN = "run"
+    RUN_INPUT = "run.input"
+    RUN_STDIN = "run.stdin"
+    RUN_STARTED = "run.started"
+    RUN_OUTPUT = "run.output"
+    CANCEL = "$/cancelRequest"
+    LANGUAGES = "languages"
+    STATUS = "status"
+    HEALTH = "health"

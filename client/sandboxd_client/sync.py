@@ -1,0 +1,249 @@
+"""The synchronous client: a plain socket, and no asyncio.
+
+    with Client() as client:
+        print(client.run("python", "print(6 * 7)").stdout)
+
+A client may be shared between threads: each call under way has a connection of
+its own, kept for the next.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+from sandboxd_client._connection import Connection
+from sandboxd_client._wire import (
+    Event,
+    RunOptions,
+    StdinTaken,
+    input_line,
+    notification_line,
+    parse_line,
+    request_line,
+    run_params,
+    to_event,
+    to_result,
+)
+from sandboxd_client.errors import ConnectionLostError
+from sandboxd_client.protocol import (
+    STDIN_WINDOW,
+    CancelParams,
+    HealthResult,
+    InitializeParams,
+    InitializeResult,
+    LanguageInfo,
+    Method,
+    NoParams,
+    Params,
+    RunParams,
+    RunResult,
+    StatusResult,
+    default_socket,
+)
+
+_Result = TypeVar("_Result")
+_STDIN_CHUNK = 64 * 1024
+
+
+class RunStream:
+    """A run under way: iterate over its events, then look at `result`.
+
+        with client.stream("python", code) as run:
+            for event in run:
+                ...
+        print(run.result.exit_code)
+
+    Leaving it before the end kills the program.
+    """
+
+    def __init__(self, client: Client, params: RunParams) -> None:
+        self._client = client
+        self._params = params
+        self._stdin_sent = 0
+        self._stdin_taken = 0
+        self._result: RunResult | None = None
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        self._connection = self._client._acquire()  # noqa: SLF001 - the client's own class
+        self._request = self._client._next_id()  # noqa: SLF001
+        try:
+            self._connection.send(request_line(self._request, Method.RUN, self._params))
+        except BaseException:
+            self._connection.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._ended:
+            self._client._release(self._connection)  # noqa: SLF001
+        else:
+            self._connection.close()
+
+    @property
+    def result(self) -> RunResult:
+        """The result, known once the iteration has ended."""
+        if self._result is None:
+            raise RuntimeError("the run has not ended: iterate over its events first")
+        return self._result
+
+    @property
+    def ended(self) -> bool:
+        """Whether the daemon has answered: there will be no more events."""
+        return self._ended
+
+    def fileno(self) -> int:
+        """Readable when `take` may have something."""
+        return self._connection.fileno()
+
+    def __iter__(self) -> Iterator[Event]:
+        while not self._ended:
+            event = self._digest(self._connection.read_line())
+            if event is not None:
+                yield event
+
+    def take(self) -> Iterator[Event]:
+        """The events that have arrived, without waiting for more."""
+        self._connection.read_available()
+        while not self._ended and (line := self._connection.next_line()) is not None:
+            event = self._digest(line)
+            if event is not None:
+                yield event
+
+    def _digest(self, line: bytes) -> Event | None:
+        message = parse_line(line)
+        if message.method is None:
+            self._ended = True
+            self._result = to_result(message, RunResult)
+            return None
+        event = to_event(message)
+        if isinstance(event, StdinTaken):
+            self._stdin_taken += event.count
+            return None
+        return event
+
+    @property
+    def stdin_room(self) -> int:
+        """Bytes of stdin that can be sent without the daemon having to hold them up."""
+        return max(0, STDIN_WINDOW - (self._stdin_sent - self._stdin_taken))
+
+    def send_stdin(self, data: bytes) -> None:
+        """Sends stdin to a run that was started with it streamed."""
+        self._stdin_sent += len(data)
+        self._connection.send(input_line(self._request, data))
+
+    def end_stdin(self) -> None:
+        self._connection.send(input_line(self._request, b"", eof=True))
+
+    def feed(self, chunks: Iterable[bytes]) -> None:
+        """Sends all of stdin as the program takes it, passing over events meanwhile."""
+        for chunk in chunks:
+            for start in range(0, len(chunk), _STDIN_CHUNK):
+                while self.stdin_room < _STDIN_CHUNK and not self._ended:
+                    self._digest(self._connection.read_line())
+                if self._ended:
+                    return
+                self.send_stdin(chunk[start : start + _STDIN_CHUNK])
+        self.end_stdin()
+
+    def cancel(self) -> None:
+        """Asks for the program to be killed; the iteration then ends in CancelledError."""
+        params = CancelParams(id=self._request)
+        self._connection.send(notification_line(Method.CANCEL, params))
+
+
+class Client:
+    """Talks to the daemon on `socket` (by default where it listens by default)."""
+
+    def __init__(self, socket: str | Path | None = None) -> None:
+        self.socket = Path(socket) if socket else default_socket()
+        self._idle: list[Connection] = []
+        self._ids = itertools.count(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def run(self, language: str, code: str, **options: Unpack[RunOptions]) -> RunResult:
+        """Runs a program to its end.
+
+        Raises NotRunningError without a daemon, and RemoteError when the daemon
+        refuses or cannot. A program that fails is a result.
+        """
+        with RunStream(self, run_params(language, code, options, stream=False)) as stream:
+            stdin = options.get("stdin")
+            if stdin is not None and not isinstance(stdin, str | bytes):
+                stream.feed(stdin)
+            for _ in stream:
+                pass
+            return stream.result
+
+    def stream(self, language: str, code: str, **options: Unpack[RunOptions]) -> RunStream:
+        """A run whose events are seen as they come; see RunStream.
+
+        To stream stdin, pass `stdin=()` and use `send_stdin` and `end_stdin`.
+        """
+        return RunStream(self, run_params(language, code, options, stream=True))
+
+    def initialize(self) -> InitializeResult:
+        params = InitializeParams(client="sandboxd-client")
+        return self._call(Method.INITIALIZE, params, InitializeResult)
+
+    def languages(self) -> list[LanguageInfo]:
+        return self._call(Method.LANGUAGES, NoParams(), list[LanguageInfo])
+
+    def status(self) -> StatusResult:
+        return self._call(Method.STATUS, NoParams(), StatusResult)
+
+    def health(self) -> HealthResult:
+        return self._call(Method.HEALTH, NoParams(), HealthResult)
+
+    def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
+        request = self._next_id()
+        connection = self._acquire()
+        try:
+            connection.send(request_line(request, method, params))
+            message = parse_line(connection.read_line())
+        except BaseException:
+            connection.close()
+            raise
+        self._release(connection)
+        return to_result(message, kind)
+
+    def _next_id(self) -> int:
+        return next(self._ids)
+
+    def _acquire(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                connection.read_available()
+            except ConnectionLostError:
+                connection.close()  # the daemon was restarted meanwhile
+            else:
+                return connection
+        return Connection(self.socket)
+
+    def _release(self, connection: Connection) -> None:
+        self._idle.append(connection)

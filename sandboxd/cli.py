@@ -1,0 +1,217 @@
+"""The command `sandboxd`: serve, setup, images, check-config."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sandboxd import __version__, config, daemon, log
+from sandboxd.config import Config
+from sandboxd.engine import host
+from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.images import Images
+from sandboxd.errors import SandboxdError
+from sandboxd.languages import Languages
+from sandboxd.languages import load as load_languages
+
+_out = Console()
+_err = Console(stderr=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except SandboxdError as error:
+        _err.print(f"sandboxd: {error}", style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sandboxd", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"sandboxd {__version__}")
+    parser.add_argument("--config", type=Path, help="configuration file (TOML)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the daemon in the foreground")
+    serve.add_argument("--socket", help="path of the Unix socket")
+    serve.set_defaults(run=_serve)
+
+    setup = commands.add_parser("setup", help="make this host ready: engine and images")
+    setup.add_argument(
+        "--install-engine",
+        action="store_true",
+        help="install the distribution's docker.io and mmdebstrap where they are missing",
+    )
+    setup.add_argument("languages", nargs="*", metavar="LANGUAGE", help="only these (default: all)")
+    setup.set_defaults(run=_setup)
+
+    images = commands.add_parser("images", help="list, pull, build or prune images")
+    actions = images.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="what there is")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=_images_list)
+    for name, text in (
+        ("pull", "get what is missing, from official bases only"),
+        ("build", "get what is missing, from official bases or Debian's packages"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("languages", nargs="*", metavar="LANGUAGE")
+        action.set_defaults(run=_images_get, build=name == "build")
+    prune = actions.add_parser("prune", help="remove images that no language uses any more")
+    prune.set_defaults(run=_images_prune)
+
+    check = commands.add_parser("check-config", help="read the configuration and say what is wrong")
+    check.set_defaults(run=_check_config)
+    return parser
+
+
+# --- serve ---
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    def read() -> Config:
+        loaded = config.load(arguments.config)
+        if arguments.socket:
+            loaded = msgspec.structs.replace(loaded, socket=arguments.socket)
+        return loaded
+
+    loaded = read()
+    log.configure(loaded.log)
+    asyncio.run(daemon.serve(loaded, read))
+    return 0
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    loaded = config.load(arguments.config)
+    languages = _languages(loaded, [])
+    names = ", ".join(languages.by_name)
+    _out.print(f"the configuration is right; languages: {names}", highlight=False)
+    return 0
+
+
+# --- setup and images ---
+
+
+def _setup(arguments: argparse.Namespace) -> int:
+    loaded = config.load(arguments.config)
+    address = host.make_ready(loaded.engine.host, _say, install=arguments.install_engine)
+    return asyncio.run(
+        _get_images(address, loaded, arguments.languages, may_install=arguments.install_engine)
+    )
+
+
+def _images_get(arguments: argparse.Namespace) -> int:
+    loaded = config.load(arguments.config)
+    address = host.address(loaded.engine.host)
+    return asyncio.run(_get_images(address, loaded, arguments.languages, build=arguments.build))
+
+
+def _say(text: str) -> None:
+    _err.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def _languages(loaded: Config, names: Sequence[str]) -> Languages:
+    disabled = [name for name, each in loaded.languages.items() if not each.enabled]
+    languages = load_languages(Path(loaded.languages_path), disabled)
+    if names:
+        return Languages(
+            {languages.find(name).name: languages.find(name) for name in names}.values()
+        )
+    return languages
+
+
+class _Reporter:
+    """Progress as a line for each image: live on a terminal, otherwise as it changes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, subject: str, text: str) -> None:
+        if not _err.is_terminal:
+            _say(f"{subject}: {text}")
+            return
+        if subject not in self._tasks:
+            self._tasks[subject] = self._progress.add_task("", subject=subject, total=None)
+        done = 1 if text == "ready" else None
+        self._progress.update(
+            self._tasks[subject], description=text[:100], total=done, completed=done
+        )
+
+
+async def _get_images(
+    address: str,
+    loaded: Config,
+    names: Sequence[str],
+    *,
+    build: bool = True,
+    may_install: bool = False,
+) -> int:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[subject]:<12}", style="bold"),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+    )
+    languages = _languages(loaded, names)
+    async with DockerEngine(address, loaded.engine) as engine:
+        with Progress(*columns, console=_err, disable=not _err.is_terminal) as progress:
+            images = Images(engine, _Reporter(progress), may_install=may_install)
+            results = await asyncio.gather(
+                *(images.ensure(each, build=build) for each in languages.by_name.values()),
+                return_exceptions=True,
+            )
+    failed = [result for result in results if isinstance(result, BaseException)]
+    for failure in failed:
+        if not isinstance(failure, SandboxdError):
+            raise failure
+        _err.print(f"sandboxd: {failure}", style="red", markup=False, highlight=False)
+    if not failed:
+        _say(f"images: {', '.join(languages.by_name)}")
+    return 1 if failed else 0
+
+
+def _images_list(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_list_images(config.load(arguments.config), as_json=arguments.json))
+
+
+async def _list_images(loaded: Config, *, as_json: bool) -> int:
+    languages = _languages(loaded, [])
+    async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
+        images = Images(engine, lambda *_: None)
+        states = [await images.state(each) for each in languages.by_name.values()]
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
+        return 0
+    table = Table("LANGUAGE", "IMAGE", "STATE", "VERSION", "BASE", box=None)
+    for state in states:
+        there = "ready" if state.present else "missing"
+        table.add_row(state.language, state.tag, there, state.version, state.base)
+    _out.print(table)
+    return 0
+
+
+def _images_prune(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_prune_images(config.load(arguments.config)))
+
+
+async def _prune_images(loaded: Config) -> int:
+    languages = _languages(loaded, [])
+    async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
+        images = Images(engine, lambda *_: None)
+        for tag in await images.stale(languages.by_name.values()):
+            await images.remove(tag)
+            _out.print(f"removed {tag}", highlight=False)
+    return 0

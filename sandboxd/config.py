@@ -1,0 +1,205 @@
+"""The configuration: TOML, then the environment, into frozen structs.
+
+A key that does not exist is refused. `SANDBOXD_POOL__MAX=4` in the environment
+is `max = 4` under `[pool]`; sizes are bytes or text such as "256MiB", durations
+are seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from sandboxd.errors import ConfigError
+from sandboxd_client.protocol import MAX_LINE, default_socket, parse_size
+
+_PREFIX = "SANDBOXD_"
+CONFIG_VARIABLE = _PREFIX + "CONFIG"
+_SOCKET_KEY = "socket"
+
+
+class Size(int):
+    """Bytes; read from an integer or from text such as "256MiB"."""
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class EngineConfig(_Section, frozen=True):
+    host: str | None = None
+    """Address of the engine; `$DOCKER_HOST`, then the usual sockets, when unset."""
+    timeout: float = 30.0
+    """How long one call to the engine may take."""
+    uid_base: int = 60706
+    """Slot N runs as this uid + N: a range that Debian and systemd leave free."""
+
+
+class LimitValues(_Section, frozen=True):
+    timeout: float
+    output: Size
+
+
+class LimitsConfig(_Section, frozen=True):
+    default: LimitValues = LimitValues(timeout=30.0, output=Size(1024**2))
+    max: LimitValues = LimitValues(timeout=30.0, output=Size(4 * 1024**3))
+    capture: Size = Size(8 * 1024**2)
+    """The largest output, a stream, that a result can hold; more must be streamed."""
+    memory: Size = Size(512 * 1024**2)
+    """Of a container, with no swap beside it."""
+    cpus: float = 1.0
+    cpu_shares: int = 1024
+    pids: int = 100
+    tmp: Size = Size(192 * 1024**2)
+    """Everything a program can write: its work folder, /tmp and /dev/shm together."""
+    tmp_inodes: int = 65536
+    nofile: int = 1024
+
+
+def _two_per_core() -> int:
+    return 2 * (os.cpu_count() or 1)
+
+
+def _per_core() -> int:
+    return os.cpu_count() or 1
+
+
+class PoolConfig(_Section, frozen=True):
+    min: int = 1
+    """Containers of each language that are kept ready."""
+    max: int = field(default_factory=_two_per_core)
+    """The most containers of each language, in use ones among them."""
+    max_uses: int = 1000
+    max_age: float = 3600.0
+    reuse: Literal["owner", "any", "never"] = "owner"
+    """Whose next run may have a used container: its last owner's, anybody's, nobody's."""
+    starts: int = field(default_factory=_per_core)
+    """Containers that are started at once, over all languages."""
+    start_timeout: float = 30.0
+    queue: int = 10_000
+    """Runs that may wait for a container of one language."""
+    queue_timeout: float = 60.0
+
+
+class RpcConfig(_Section, frozen=True):
+    max_line: Size = Size(MAX_LINE)
+    max_connections: int = 1000
+    stall_timeout: float = 60.0
+    """How long a client may leave its output unread before it is disconnected."""
+
+
+class LogConfig(_Section, frozen=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class LanguageConfig(_Section, frozen=True):
+    """Overrides for one language; None stands for what `[pool]` says."""
+
+    enabled: bool = True
+    min: int | None = None
+    max: int | None = None
+
+
+class Config(_Section, frozen=True):
+    socket: str = field(default_factory=lambda: str(default_socket()))
+    languages_path: str = "/etc/sandboxd/languages"
+    """Folder with the operator's own languages, a TOML file each."""
+    drain_timeout: float = 30.0
+    """How long runs under way may take to end when the daemon is told to stop."""
+    engine: EngineConfig = EngineConfig()
+    limits: LimitsConfig = LimitsConfig()
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    rpc: RpcConfig = RpcConfig()
+    log: LogConfig = LogConfig()
+    languages: dict[str, LanguageConfig] = {}
+
+
+def default_path() -> Path:
+    """Where the configuration is looked for when none is named."""
+    if os.geteuid() == 0:
+        return Path("/etc/sandboxd/sandboxd.toml")
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "sandboxd" / "sandboxd.toml"
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of a file and the environment.
+
+    A file that is named must exist; the default one need not. Raises ConfigError.
+    """
+    if path is None and CONFIG_VARIABLE in environ:
+        path = Path(environ[CONFIG_VARIABLE])
+    values = _read(path or default_path(), must_exist=path is not None)
+    _apply_environment(values, environ)
+    try:
+        config = msgspec.convert(values, Config, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"configuration {path or default_path()}: {error}") from None
+    _check(config)
+    return config
+
+
+def _read(path: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if must_exist:
+            raise ConfigError(f"configuration {path}: no such file") from None
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path}: {error}") from None
+
+
+def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """`SANDBOXD_A__B` sets `[a] b`; the socket's variable is one of them."""
+    for name, text in environ.items():
+        if not name.startswith(_PREFIX) or name == CONFIG_VARIABLE:
+            continue
+        *sections, key = name.removeprefix(_PREFIX).lower().split("__")
+        if not sections and key != _SOCKET_KEY:
+            continue  # other programs' variables may begin like ours
+        at = values
+        for section in sections:
+            at = at.setdefault(section, {})
+        at[key] = _parse_value(text)
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value where it is one, otherwise the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Size and isinstance(value, int | str):
+        try:
+            return Size(parse_size(value))
+        except ValueError as error:
+            raise msgspec.ValidationError(str(error)) from None
+    raise NotImplementedError(kind)
+
+
+def _check(config: Config) -> None:
+    limits, pool = config.limits, config.pool
+    problems = {
+        "[limits] tmp must be less than half of memory": limits.tmp * 2 >= limits.memory,
+        "[limits.default] timeout must not exceed [limits.max] timeout": limits.default.timeout
+        > limits.max.timeout,
+        "[limits.default] output must not exceed [limits.max] output": limits.default.output
+        > limits.max.output,
+        "[pool] min must not exceed max": pool.min > pool.max,
+        "[pool] max must be at least 1": pool.max < 1,
+        "[pool] starts must be at least 1": pool.starts < 1,
+    }
+    for problem, found in problems.items():
+        if found:
+            raise ConfigError(f"configuration: {problem}")

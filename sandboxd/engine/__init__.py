@@ -1,0 +1,1 @@
+"""The container engine behind a port; only this package knows Docker's words."""

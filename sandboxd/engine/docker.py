@@ -1,0 +1,299 @@
+"""Docker, through aiodocker: the only place with its words and faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import aiodocker
+import aiohttp
+import structlog
+from aiodocker.exceptions import DockerError
+
+from sandboxd.config import EngineConfig
+from sandboxd.engine.port import Attachment, ContainerSpec, Ended, Receiver
+from sandboxd.errors import (
+    EngineUnavailableError,
+    ImageUnavailableError,
+    StartFailedError,
+)
+from sandboxd_client.protocol import EngineInfo
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aiodocker.containers import DockerContainer
+
+_T = TypeVar("_T")
+_log = structlog.get_logger("sandboxd.engine")
+
+_STDERR = 2
+_HEADER_BYTES = 8
+_UNENFORCED = ("not support", "discarded", "without swap", "No swap")
+"""What the engine's warnings about a limit that it drops have in common."""
+
+
+class DockerEngine:
+    """An engine that speaks Docker's API. A context manager; opened once."""
+
+    def __init__(self, host: str, config: EngineConfig) -> None:
+        self._host = host
+        self._timeout = config.timeout
+
+    async def __aenter__(self) -> Self:
+        # A held attach is a connection for as long as its container lives, so
+        # the usual limit of 100 would hang the 101st call.
+        connector: aiohttp.BaseConnector | None = None
+        if self._host.startswith("unix://"):
+            connector = aiohttp.UnixConnector(self._host.removeprefix("unix://"), limit=0)
+        self._connector = connector
+        self._docker = aiodocker.Docker(
+            url="http://localhost" if connector else self._host, connector=connector
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._docker.close()
+        if self._connector is not None:
+            await self._connector.close()
+
+    async def info(self) -> EngineInfo:
+        info = await self._call(self._docker.system.info(), "ask for the engine's state")
+        isolation = [option.removeprefix("name=") for option in info.get("SecurityOptions") or []]
+        isolation.append(f"cgroup v{info.get('CgroupVersion', '?')}")
+        isolation.append(f"runtime {info.get('DefaultRuntime', '?')}")
+        return EngineInfo(name="docker", version=info["ServerVersion"], isolation=isolation)
+
+    async def has_image(self, tag: str) -> bool:
+        return await self.image_labels(tag) is not None
+
+    async def create(self, spec: ContainerSpec) -> str:
+        # The library's own create drops the engine's warnings.
+        creation = self._docker._query_json(  # noqa: SLF001
+            "containers/create",
+            method="POST",
+            params={"name": spec.name},
+            data=json.dumps(spec.config).encode(),
+        )
+        try:
+            answer = await self._call(creation, f"create the container {spec.name}")
+        except _NotFoundError as error:
+            raise ImageUnavailableError(
+                f"the image {spec.config['Image']} is not here ({error}); `sandboxd images build` "
+                "makes what is missing"
+            ) from None
+        container: str = answer["Id"]
+        dropped = [
+            warning
+            for warning in answer.get("Warnings") or []
+            if any(sign in warning for sign in _UNENFORCED)
+        ]
+        if dropped:
+            await self.remove(container)
+            raise StartFailedError(
+                f"the engine would not enforce every limit: {' '.join(dropped)} "
+                "Without them no program is run"
+            )
+        return container
+
+    async def attach(self, container: str, receiver: Receiver) -> Attachment:
+        # The library's own attach asks for the container again, and hides the
+        # upgraded connection; with a protocol of ours on it a chunk costs one
+        # call, and pausing it stalls the container as it should.
+        upgrade = self._docker._do_query(  # noqa: SLF001 - the library's one door for I/O
+            f"containers/{container}/attach",
+            method="POST",
+            params={"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1},
+            headers={"Connection": "Upgrade", "Upgrade": "tcp"},
+            timeout=None,
+            read_until_eof=False,
+        )
+        try:
+            response = await self._call(upgrade, f"attach to {container}")
+        except _NotFoundError as error:
+            raise StartFailedError(f"the container was gone before its start: {error}") from None
+        transport = response.connection.transport if response.connection else None
+        if transport is None:
+            raise EngineUnavailableError(f"the engine did not keep the attach of {container} open")
+        attachment = _DockerAttachment(response, transport, receiver)
+        transport.set_protocol(attachment)
+        return attachment
+
+    async def start(self, container: str) -> None:
+        try:
+            await self._call(self._container(container).start(), f"start {container[:12]}")
+        except _NotFoundError as error:
+            raise StartFailedError(f"the container was gone before its start: {error}") from None
+
+    async def ended(self, container: str) -> Ended | None:
+        try:
+            shown = await self._call(self._container(container).show(), f"inspect {container[:12]}")
+        except _NotFoundError:
+            return None
+        state = shown["State"]
+        if state.get("Running"):
+            return None
+        return Ended(exit_code=state.get("ExitCode", -1), oom_killed=bool(state.get("OOMKilled")))
+
+    async def remove(self, container: str) -> None:
+        deletion = self._container(container).delete(force=True, v=True)
+        try:
+            await self._call(deletion, f"remove {container[:12]}")
+        except _NotFoundError:
+            return
+        except StartFailedError as error:
+            if "already in progress" not in str(error):
+                raise
+
+    async def containers(self, labels: dict[str, str]) -> list[str]:
+        wanted = [f"{name}={value}" if value else name for name, value in labels.items()]
+        found = await self._call(
+            self._docker.containers.list(all=True, filters={"label": wanted}), "list containers"
+        )
+        return [container["Names"][0].removeprefix("/") for container in found]
+
+    async def image_labels(self, tag: str) -> dict[str, str] | None:
+        """The labels of an image; None when it is not here."""
+        try:
+            image = await self._call(self._docker.images.inspect(tag), f"look for the image {tag}")
+        except _NotFoundError:
+            return None
+        return image["Config"].get("Labels") or {}
+
+    async def images(self, label: str) -> list[dict[str, Any]]:
+        """The engine's words on all images that carry a label."""
+        filters = json.dumps({"label": [label]})
+        listing = self._docker.images.list(filters=filters)
+        return await self._call(listing, "list images")
+
+    async def remove_image(self, tag: str) -> None:
+        await self._call(self._docker.images.delete(tag), f"remove the image {tag}")
+
+    async def post(
+        self, path: str, params: dict[str, str], data: Any = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """A long call, such as a pull or a build, as the objects of its answer.
+
+        Raises StartFailedError with the engine's words when the call fails.
+        """
+        headers = {"Content-Type": "application/x-tar"}
+        what = f"do {path}"
+        try:
+            async with self._docker._query(  # noqa: SLF001 - the library's own door for I/O
+                path, method="POST", params=params, data=data, headers=headers, timeout=None
+            ) as response:
+                async for line in response.content:
+                    if line.strip():
+                        event: dict[str, Any] = json.loads(line)
+                        if "error" in event:
+                            raise StartFailedError(event["error"])
+                        yield event
+        except DockerError as error:
+            raise StartFailedError(f"the engine would not {what}: {error.message}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(what, error) from None
+
+    def _container(self, container: str) -> DockerContainer:
+        return self._docker.containers.container(container)
+
+    async def _call(self, call: Awaitable[_T], what: str) -> _T:
+        """Every call goes through here, and every fault becomes one of ours."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await call
+        except TimeoutError:
+            raise EngineUnavailableError(
+                f"the engine did not {what} within {self._timeout:g} s; is it overloaded or hung?"
+            ) from None
+        except DockerError as error:
+            raise _translate(error, what) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(what, error) from None
+
+    def _unreachable(self, what: str, error: Exception) -> EngineUnavailableError:
+        return EngineUnavailableError(
+            f"the engine at {self._host} cannot be reached to {what}: {error}; "
+            "`sandboxd setup` finds out why and starts it"
+        )
+
+
+class _NotFoundError(Exception):
+    pass
+
+
+def _translate(error: DockerError, what: str) -> Exception:
+    text = f"the engine would not {what}: {error.message}"
+    if error.status == HTTPStatus.NOT_FOUND:
+        return _NotFoundError(error.message)
+    return StartFailedError(text)
+
+
+class _DockerAttachment(asyncio.Protocol):
+    """The upgraded connection: Docker's own frames in, the container's bytes out.
+
+    Each is an 8-byte header (stream, three zeros, a big-endian length) and its
+    payload (docs.docker.com/reference/api/engine, ContainerAttach).
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        transport: asyncio.Transport,
+        receiver: Receiver,
+    ) -> None:
+        self._response = response
+        self._transport = transport
+        self._receiver = receiver
+        self._left = b""
+        self._open = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._left:
+            data = self._left + data
+        at, end = 0, len(data)
+        pieces: list[bytes] = []
+        while end - at >= _HEADER_BYTES:
+            length = int.from_bytes(data[at + 4 : at + _HEADER_BYTES], "big")
+            start = at + _HEADER_BYTES
+            if end - start < length:
+                break
+            payload = data[start : start + length]
+            if data[at] == _STDERR:
+                self._receiver.stderr(payload)
+            else:
+                pieces.append(payload)
+            at = start + length
+        self._left = data[at:]
+        if pieces:
+            self._receiver.stdout(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._open:
+            self._open = False
+            self._response.close()  # gives the connection back to aiohttp's books
+            self._receiver.closed()
+
+    def eof_received(self) -> None:
+        return None
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def pause(self) -> None:
+        if self._open:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._open:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        self._transport.abort()

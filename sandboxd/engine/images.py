@@ -1,0 +1,318 @@
+"""The images: a base for each language, and on it what sandboxd needs.
+
+Official bases are pulled where a registry answers; where none does, equivalents
+are made from Debian's packages on one base that all languages share. The image
+that is run is derived from either: the guest, the runner and warmed caches laid
+in, tagged by a hash of all that went in, and so built only when that changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import shlex
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from sandboxd.engine import host
+from sandboxd.engine.docker import DockerEngine
+from sandboxd.errors import ImageUnavailableError, SandboxdError, SetupError
+from sandboxd.guest import binary
+from sandboxd.languages import Debian, Language
+
+_RECIPE = 3
+"""Raised when the steps below change in a way that old images must not survive."""
+LABEL_LANGUAGE = "sandboxd.language"
+LABEL_VERSION = "sandboxd.version"
+
+_SUITE = "bookworm"
+_MIRROR = "http://deb.debian.org/debian"
+_SECURITY = "http://deb.debian.org/debian-security"
+_DEBIAN_TAG = f"sandboxd/debian:{_SUITE}"
+_TAIL = 30
+"""Lines of a failed build's output that go into the error."""
+
+_NOISE = ("--->", "Removing intermediate", "Successfully", "Step ")
+"""The builder's words about itself."""
+
+Report = Callable[[str, str], None]
+"""Told what is being worked on, and how far that is."""
+
+
+class ImageState(Struct, frozen=True):
+    language: str
+    tag: str
+    base: str
+    present: bool
+    version: str
+
+
+class Images:
+    """Gets images, and reports progress while it does."""
+
+    def __init__(self, engine: DockerEngine, report: Report, *, may_install: bool = False) -> None:
+        self._engine = engine
+        self._report = report
+        self._may_install = may_install
+        self._registry_answers = True
+        self._debian = asyncio.Lock()
+        self._build_slots = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def state(self, language: Language) -> ImageState:
+        tag = image_tag(language)
+        labels = await self._engine.image_labels(tag)
+        return ImageState(
+            language=language.name,
+            tag=tag,
+            base=language.image.base,
+            present=labels is not None,
+            version=(labels or {}).get(LABEL_VERSION, ""),
+        )
+
+    async def ensure(self, language: Language, *, pull: bool = True, build: bool = True) -> str:
+        """The tag of the language's image, which is made if it is missing.
+
+        Raises ImageUnavailableError, with the reason why each way failed.
+        """
+        tag = image_tag(language)
+        if await self._engine.has_image(tag):
+            return tag
+        async with self._build_slots:
+            base = await self._base(language, pull=pull, build=build)
+            await self._derive(language, base, tag)
+        self._report(language.name, "ready")
+        return tag
+
+    async def stale(self, languages: Iterable[Language]) -> list[str]:
+        """Tags of derived images that no language uses any more."""
+        wanted = {image_tag(language) for language in languages}
+        found = await self._engine.images(LABEL_LANGUAGE)
+        tags = [tag for image in found for tag in image.get("RepoTags") or []]
+        return sorted(tag for tag in tags if tag not in wanted)
+
+    async def remove(self, tag: str) -> None:
+        await self._engine.remove_image(tag)
+
+    # --- bases ---
+
+    async def _base(self, language: Language, *, pull: bool, build: bool) -> str:
+        official = language.image.base
+        failures: list[str] = []
+        if await self._engine.has_image(official):
+            return official
+        if pull and self._registry_answers:
+            try:
+                await self._pull(language.name, official)
+            except SandboxdError as error:
+                # The next language would only wait for the same silence.
+                self._registry_answers = False
+                failures.append(f"pull: {error}")
+            else:
+                return official
+        if build:
+            try:
+                return await self._debian_equivalent(language)
+            except SandboxdError as error:
+                failures.append(f"build from Debian packages: {error}")
+        raise ImageUnavailableError(
+            f"no image for {language.name}: {official} is not here"
+            + "".join(f"; {failure}" for failure in failures)
+        )
+
+    async def _pull(self, subject: str, image: str) -> None:
+        self._report(subject, f"pulling {image}")
+        name, _, tag = image.partition(":")
+        params = {"fromImage": name, "tag": tag or "latest"}
+        async for event in self._engine.post("images/create", params):
+            if progress := event.get("progress"):
+                self._report(subject, f"pulling {image} {event.get('status', '')} {progress}")
+
+    async def _debian_equivalent(self, language: Language) -> str:
+        debian = language.image.debian
+        base = await self._debian_base()
+        if not debian.packages and not debian.prepare:
+            return base
+        tag = f"sandboxd/{language.name}-base:{_digest(msgspec.json.encode(debian))}"
+        if not await self._engine.has_image(tag):
+            steps = [_install(debian), *debian.prepare]
+            await self._build(language.name, f"FROM {base}\n{_run(steps)}", {}, tag, network="host")
+        return tag
+
+    async def _debian_base(self) -> str:
+        async with self._debian:
+            if not await self._engine.has_image(_DEBIAN_TAG):
+                self._report("debian", f"making a {_SUITE} base")
+                if self._may_install and shutil.which("mmdebstrap") is None:
+                    say = lambda text: self._report("debian", text)  # noqa: E731
+                    await asyncio.to_thread(host.install_packages, ["mmdebstrap"], say)
+                with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
+                    archive = Path(folder) / "base.tar"
+                    await _bootstrap(archive, lambda text: self._report("debian", text))
+                    await self._import(archive)
+                self._report("debian", "ready")
+        return _DEBIAN_TAG
+
+    async def _import(self, archive: Path) -> None:
+        self._report("debian", "importing")
+        repository, _, tag = _DEBIAN_TAG.partition(":")
+        params = {"fromSrc": "-", "repo": repository, "tag": tag}
+        with archive.open("rb") as file:
+            async for _ in self._engine.post("images/create", params, file):
+                pass
+
+    # --- the derived image ---
+
+    async def _derive(self, language: Language, base: str, tag: str) -> None:
+        """Built, asked for its version, and labelled with that."""
+        image = language.image
+        steps = [
+            "mkdir -p -m 1777 /sandbox",
+            _add_line("/etc/passwd", "sandbox:x:1000:1000::/sandbox:/bin/sh"),
+            _add_line("/etc/group", "sandbox:x:1000:"),
+            *image.prepare,
+        ]
+        files = {"sandboxd/guest": binary().read_bytes()}
+        if language.runner:
+            files[f"sandboxd/{language.runner}"] = (language.folder / language.runner).read_bytes()
+        # What takes long comes first: another guest or runner needs none of it again.
+        recipe = f"FROM {base}\n{_run(steps)}COPY sandboxd /sandboxd\n"
+        built = f"{tag}-unlabelled"
+        await self._build(language.name, recipe, files, built, network="none")
+        labels = {
+            LABEL_LANGUAGE: language.name,
+            LABEL_VERSION: await self._version(language, built),
+        }
+        pairs = " ".join(
+            f"{name}={msgspec.json.encode(text).decode()}" for name, text in labels.items()
+        )
+        await self._build(language.name, f"FROM {built}\nLABEL {pairs}\n", {}, tag, network="none")
+        await self._engine.remove_image(built)
+
+    async def _version(self, language: Language, image: str) -> str:
+        """What the language's version command prints, in a build that leaves nothing."""
+        command = (
+            f'FROM {image}\nRUN echo "version: $({shlex.join(language.image.version)} 2>&1)"\n'
+        )
+        asked = f"{image}-asked"
+        lines = await self._build(language.name, command, {}, asked, network="none", cache=False)
+        await self._engine.remove_image(asked)
+        found = (line for line in lines if line.startswith("version: "))
+        return next(found, "").removeprefix("version: ")
+
+    async def _build(
+        self,
+        subject: str,
+        recipe: str,
+        files: dict[str, bytes],
+        tag: str,
+        *,
+        network: str,
+        cache: bool = True,
+    ) -> list[str]:
+        """Builds an image; returns the lines that its steps printed."""
+        files = files | {"Dockerfile": recipe.encode()}
+        params = {"t": tag, "networkmode": network, "rm": "true", "forcerm": "true"}
+        if not cache:
+            params["nocache"] = "true"
+        lines: list[str] = []
+        try:
+            async for event in self._engine.post("build", params, _archive(files)):
+                for line in event.get("stream", "").splitlines():
+                    if (text := line.strip()) and not text.startswith(_NOISE):
+                        lines.append(text)
+                        self._report(subject, text)
+        except SandboxdError as error:
+            tail = "\n".join(lines[-_TAIL:])
+            raise ImageUnavailableError(f"building {tag} failed: {error}\n{tail}") from None
+        return lines
+
+
+def image_tag(language: Language) -> str:
+    """Names what the image of a language must hold."""
+    runner = (language.folder / language.runner).read_bytes() if language.runner else b""
+    recipe = msgspec.json.encode([_RECIPE, language.image])
+    return f"sandboxd/{language.name}:{_digest(recipe, runner, binary().read_bytes())}"
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()[:12]
+
+
+def _run(steps: Iterable[str]) -> str:
+    """One layer for all steps, so that what a later one removes takes no room."""
+    return "RUN " + " && \\\n    ".join(f"{{ {step}; }}" for step in steps) + "\n"
+
+
+def _add_line(path: str, line: str) -> str:
+    """Names the uid or gid 1000 that a program runs as, unless it has a name."""
+    return f"grep -q '^[^:]*:[^:]*:1000:' {path} || echo '{line}' >> {path}"
+
+
+def _install(debian: Debian) -> str:
+    """apt-get in one step, so that its lists do not stay in a layer."""
+    suite = f" -t {shlex.quote(debian.suite)}" if debian.suite else ""
+    return (
+        "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy"
+        f" --no-install-recommends{suite} {shlex.join(debian.packages)} && apt-get clean"
+        " && rm -rf /var/lib/apt/lists/*"
+        if debian.packages
+        else "true"
+    )
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    """A build context: the same files give the same bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            entry.mode = 0o755
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+async def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
+    """A minimal Debian as a tar archive, by mmdebstrap. Raises SetupError."""
+    program = shutil.which("mmdebstrap")
+    if program is None:
+        raise SetupError("mmdebstrap is not installed: apt-get install mmdebstrap")
+    sources = [
+        f"deb {_MIRROR} {_SUITE} main",
+        f"deb {_MIRROR} {_SUITE}-updates main",
+        f"deb {_SECURITY} {_SUITE}-security main",
+        f"deb {_MIRROR} {_SUITE}-backports main",
+    ]
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "--variant=apt",
+        "--include=ca-certificates",
+        _SUITE,
+        str(archive),
+        *sources,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    lines: list[str] = []
+    if process.stderr is not None:
+        async for line in process.stderr:
+            text = line.decode(errors="replace").strip()
+            if text:
+                lines.append(text)
+                report(text)
+    if await process.wait() != 0:
+        tail = "\n".join(lines[-_TAIL:])
+        raise SetupError(f"mmdebstrap failed ({process.returncode}):\n{tail}")

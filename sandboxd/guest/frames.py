@@ -1,0 +1,139 @@
+"""The frames between the daemon and the guest; frame.h is the same page in C."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+VERSION = 1
+PAYLOAD_MAX = 65536
+MESSAGE_MAX = 1024 * 1024
+"""Bytes of arguments and environment: what the runner's pipe can hold."""
+STDIN_WINDOW = 262144
+"""Bytes of stdin that the guest takes before it tells of room for more."""
+OUTPUT_FLOOD = 64
+"""Times its output limit, a run may write before it is ended."""
+
+_HEADER = struct.Struct("<IB")
+_GO = struct.Struct("<IQB")
+_VERDICT = struct.Struct("<BiiQQQQQI")
+_CREDIT = struct.Struct("<I")
+
+
+class Command(enum.IntEnum):
+    """Frames to the guest."""
+
+    CODE = ord("C")
+    MESSAGE = ord("M")
+    GO = ord("G")
+    STDIN = ord("I")
+    STDIN_EOF = ord("E")
+    KILL = ord("K")
+
+
+class Event(enum.IntEnum):
+    """Frames from the guest."""
+
+    HELLO = ord("h")
+    READY = ord("r")
+    STDOUT = ord("o")
+    STDERR = ord("e")
+    CREDIT = ord("c")
+    NOTE = ord("n")
+    EXIT = ord("x")
+    FATAL = ord("!")
+
+
+class Cause(enum.IntEnum):
+    """What ended a run, as the guest saw it."""
+
+    EXITED = 0
+    TIMEOUT = 1
+    KILLED = 2
+    OUTPUT = 3
+    LOST = 4
+
+
+class Verdict(NamedTuple):
+    """The end of a run, from the guest's struct verdict."""
+
+    cause: int
+    exit_code: int
+    """-1 when a signal ended it."""
+    signal: int
+    ran_us: int
+    cpu_us: int
+    rss_bytes: int
+    stdout_written: int
+    stderr_written: int
+    oom_kills: int
+
+
+class FrameError(ValueError):
+    """The stream is not frames, or a frame is not what its type says."""
+
+
+def encode(command: Command, payload: bytes = b"") -> bytes:
+    """One frame; the payload is at most PAYLOAD_MAX bytes."""
+    if len(payload) > PAYLOAD_MAX:
+        raise FrameError(f"a frame holds {PAYLOAD_MAX} bytes, not {len(payload)}")
+    return _HEADER.pack(len(payload), command) + payload
+
+
+def encode_data(command: Command, data: bytes) -> bytes:
+    """As many frames as the data needs."""
+    if len(data) <= PAYLOAD_MAX:
+        return encode(command, data) if data else b""
+    return b"".join(
+        encode(command, data[start : start + PAYLOAD_MAX])
+        for start in range(0, len(data), PAYLOAD_MAX)
+    )
+
+
+def encode_go(timeout: float, output_limit: int, *, stdin: bool) -> bytes:
+    """The frame that begins a run; the timeout is in seconds."""
+    return encode(Command.GO, _GO.pack(max(1, round(timeout * 1000)), output_limit, int(stdin)))
+
+
+def decode_verdict(payload: bytes) -> Verdict:
+    if len(payload) != _VERDICT.size:
+        raise FrameError(f"a verdict has {_VERDICT.size} bytes, not {len(payload)}")
+    return Verdict(*_VERDICT.unpack(payload))
+
+
+def decode_credit(payload: bytes) -> int:
+    if len(payload) != _CREDIT.size:
+        raise FrameError(f"a credit has {_CREDIT.size} bytes, not {len(payload)}")
+    credit: int = _CREDIT.unpack(payload)[0]
+    return credit
+
+
+def decode_hello(payload: bytes) -> dict[str, str]:
+    """The `key=value` lines of a hello."""
+    pairs = (line.partition("=") for line in payload.decode(errors="replace").splitlines())
+    return {key: value for key, _, value in pairs}
+
+
+class FrameReader:
+    """Reassembles frames from bytes of any chunking."""
+
+    def __init__(self) -> None:
+        self._left = b""
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """The frames that are whole now, as type and payload. Raises FrameError."""
+        if self._left:
+            data = self._left + data
+        at, end = 0, len(data)
+        while end - at >= _HEADER.size:
+            length, kind = _HEADER.unpack_from(data, at)
+            if length > PAYLOAD_MAX:
+                raise FrameError(f"a frame of {length} bytes")
+            start = at + _HEADER.size
+            if end - start < length:
+                break
+            at = start + length
+            yield kind, data[start:at]
+        self._left = data[at:]

@@ -1,0 +1,130 @@
+"""The languages: one TOML file each, with its runner script beside it.
+
+A file in the operator's folder adds a language, or replaces one of the same
+name. The format is the struct `Language`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from sandboxd.errors import ConfigError, InvalidParamsError, UnknownLanguageError
+
+BUILTIN = Path(__file__).parent
+
+
+class Debian(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to make the base image from the distribution's packages."""
+
+    packages: list[str] = []
+    suite: str | None = None
+    """A suite beside bookworm that the packages come from, such as its backports."""
+    prepare: list[str] = []
+    """Shell commands, run as root once the packages are there."""
+
+
+class Image(Struct, frozen=True, forbid_unknown_fields=True):
+    base: str
+    """The official image, pulled where a registry answers."""
+    version: list[str]
+    """A command that prints what the image has."""
+    prepare: list[str] = []
+    """Shell commands for the derived image, run as root: caches are warmed here."""
+    debian: Debian = Debian()
+
+
+class Language(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    extension: str
+    """Of the program's file, which is `main.EXTENSION` in the work folder."""
+    start: list[str]
+    """The interpreter. It writes a line to descriptor 4 when it is up, reads its
+    message from descriptor 3 to the end, and then runs the program."""
+    message: Literal["json", "shell"]
+    """What it reads: `{"args": […], "env": {…}}`, or shell commands to the same end."""
+    image: Image
+    aliases: list[str] = []
+    runner: str | None = None
+    """A script beside this file, laid into the image's /sandboxd."""
+    env: dict[str, str] = {}
+    folder: Path = BUILTIN
+    """Where the file stood; set when it is read."""
+
+    @property
+    def code_name(self) -> str:
+        return f"main.{self.extension}"
+
+    def encode_message(self, args: list[str], env: Mapping[str, str]) -> bytes:
+        """The message for one run. Raises InvalidParamsError for what no process can be given."""
+        for name, value in env.items():
+            if not name or "=" in name or "\0" in name or "\0" in value:
+                raise InvalidParamsError(f"not an environment variable: {name!r}")
+        if any("\0" in argument for argument in args):
+            raise InvalidParamsError("an argument cannot contain a NUL character")
+        if self.message == "json":
+            return msgspec.json.encode({"args": args, "env": env})
+        for name in env:
+            if not (name.isascii() and name.isidentifier()):
+                raise InvalidParamsError(
+                    f"{self.name} cannot take the environment variable {name!r}"
+                )
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
+        lines.append(f"set -- {shlex.join(args)}\n")
+        return "".join(lines).encode()
+
+
+class Languages:
+    """All languages, found by name or alias."""
+
+    def __init__(self, languages: Iterable[Language]) -> None:
+        self.by_name = {language.name: language for language in languages}
+        self._known = dict(self.by_name)
+        for language in self.by_name.values():
+            for alias in language.aliases:
+                self._known.setdefault(alias, language)
+
+    def find(self, name: str) -> Language:
+        """Raises UnknownLanguageError, with the names that exist."""
+        language = self._known.get(name.lower())
+        if language is None:
+            names = ", ".join(sorted(self.by_name))
+            raise UnknownLanguageError(f"there is no language {name!r}; there are {names}")
+        return language
+
+
+def load(operator: Path, disabled: Iterable[str] = ()) -> Languages:
+    """The built-in languages and the operator's. Raises ConfigError."""
+    found: dict[str, Language] = {}
+    for folder in (BUILTIN, operator):
+        for path in sorted(folder.glob("*.toml")):
+            language = _read(path)
+            found[language.name] = language
+    for name in disabled:
+        found.pop(name, None)
+    return Languages(found.values())
+
+
+def _read(path: Path) -> Language:
+    try:
+        values = tomllib.loads(path.read_text())
+        language = msgspec.convert(
+            values | {"folder": str(path.parent)}, Language, dec_hook=_decode
+        )
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise ConfigError(f"language {path}: {error}") from None
+    if language.runner and not (path.parent / language.runner).is_file():
+        raise ConfigError(f"language {path}: its runner {language.runner} is not beside it")
+    return language
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path or issubclass(kind, Path):
+        return Path(str(value))
+    raise NotImplementedError(kind)

@@ -1,0 +1,7 @@
+# Sourced by bash (BASH_ENV) before it reads the program: holds it, already
+# started, until the message comes, which sets the arguments and environment.
+unset BASH_ENV
+echo >&4
+exec 4>&-
+. /proc/self/fd/3
+exec 3<&-

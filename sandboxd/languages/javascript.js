@@ -1,0 +1,37 @@
+// Loaded before the program: holds Node, already started, until the program is
+// there. What follows is Node's own way of running a file, so traces show
+// nothing of this one.
+'use strict';
+{
+  const fs = require('fs');
+  const MESSAGE = 3;
+  const NOTE = 4;
+  const PROGRAM = '/sandbox/main.js';
+
+  fs.writeSync(NOTE, '\n');
+  fs.closeSync(NOTE);
+  const message = JSON.parse(fs.readFileSync(MESSAGE, 'utf8'));
+  fs.closeSync(MESSAGE);
+  process.argv.push(...message.args);
+  Object.assign(process.env, message.env);
+
+  // An ES module is told apart as newer Nodes do by themselves: it does not
+  // compile as a script, and the error says why. This Node goes by the name,
+  // and has chosen the main module already: it is loaded in its place.
+  const code = fs.readFileSync(PROGRAM, 'utf8');
+  try {
+    new (require('vm').Script)(`(function(){${code}\n})`);
+  } catch (error) {
+    if (/import statement|token 'export'|import\.meta|await is only valid/.test(error.message)) {
+      const module = PROGRAM.replace(/js$/, 'mjs');
+      const load = require.extensions['.js'];
+      fs.writeFileSync(module, code);
+      require.extensions['.js'] = () => {
+        require.extensions['.js'] = load;
+        import(module);
+      };
+    }
+  }
+  delete require.cache[__filename];
+  process.execArgv.length = 0;
+}

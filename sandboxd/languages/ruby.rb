@@ -1,0 +1,21 @@
+# Holds Ruby, already started, until the program is there; then runs it as Ruby
+# would run a file, with nothing of this one in its traces.
+require "json"
+
+IO.for_fd(4, "w").tap { |note| note.write("\n") }.close
+message = IO.for_fd(3, "r").then { |pipe| JSON.parse(pipe.read).tap { pipe.close } }
+ARGV.concat(message["args"])
+message["env"].each { |name, value| ENV[name] = value }
+$0 = "/sandbox/main.rb"
+File.open($0).then do |file|
+  file.each_line { |line| break if line.chomp == "__END__" }
+  file.eof? ? file.close : DATA = file
+end
+
+begin
+  load $0
+rescue Exception => error
+  frames = error.backtrace&.reject { |frame| frame.start_with?(__FILE__) }
+  error.set_backtrace(frames&.map { |frame| frame.sub("<top (required)>", "<main>") } || [])
+  raise
+end

@@ -1,0 +1,1 @@
+"""The warm pool: core decides, pool acts, fleet has one pool for each language."""

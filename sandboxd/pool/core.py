@@ -1,0 +1,323 @@
+"""The pool's decisions, without I/O: demand, returns and deaths go in, actions come out.
+
+The requester never creates: it waits, and whatever turns up first, new or
+returned, goes to the first waiter that may have it. Members that are starting
+count as if they were there, and one that is being removed still holds its place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from sandboxd.pool.queue import FairQueue, Waiter
+from sandboxd.pool.state import State, transition
+
+_BACKOFF_FIRST = 0.5
+_BACKOFF_MOST = 60.0
+
+
+class Settings(Struct, frozen=True):
+    """What the operator wants of one pool; see PoolConfig."""
+
+    min: int
+    max: int
+    max_uses: int
+    max_age: float
+    reuse: Literal["owner", "any", "never"]
+
+
+class Member(Struct, eq=False):
+    """One container of the pool, as far as decisions need to know it."""
+
+    id: int
+    born: float
+    generation: int
+    state: State = State.STARTING
+    owner: int | None = None
+    """Who used it last."""
+    uses: int = 0
+    single: bool = False
+    """Its present run asked for a container that nobody uses after it."""
+    uses_allowed: int = 0
+    age_allowed: float = 0.0
+
+
+class Create(Struct, frozen=True):
+    """Make a container for this member."""
+
+    member: Member
+
+
+class HandOut(Struct, frozen=True):
+    """Give the member to the waiter."""
+
+    member: Member
+    waiter: Waiter
+
+
+class Remove(Struct, frozen=True):
+    """Remove the member's container."""
+
+    member: Member
+    why: str
+
+
+class Refuse(Struct, frozen=True):
+    """Tell the waiter that there is nothing to wait for."""
+
+    waiter: Waiter
+    why: Exception
+
+
+Action = Create | HandOut | Remove | Refuse
+
+
+class Counters(Struct):
+    handed_out: int = 0
+    recycled: int = 0
+    destroyed: int = 0
+    failures: int = 0
+
+
+class PoolCore:
+    """Every method returns the actions that follow from what it was told.
+
+    `jitter` gives a number between 0 and 1: members that were made together are
+    not to retire together, nor failures to be retried in step.
+    """
+
+    def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
+        self.counters = Counters()
+        self.problem: Exception | None = None
+        """Why the last creation failed; None after one that succeeded."""
+        self.retry_at = 0.0
+        """When creation may be tried again."""
+        self._settings = settings
+        self._jitter = jitter
+        self._generation = 0
+        self._members: dict[int, Member] = {}
+        self._queue = FairQueue()
+        self._ids = itertools.count()
+        self._failures_in_a_row = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        states = {state: self.count(state) for state in State if self.count(state)}
+        told = ", ".join(f"{count} {state.value}" for state, count in states.items())
+        return f"<PoolCore {told or 'empty'}, {len(self._queue)} waiting>"
+
+    def count(self, *states: State) -> int:
+        return sum(member.state in states for member in self._members.values())
+
+    def members(self, state: State) -> list[Member]:
+        return [member for member in self._members.values() if member.state is state]
+
+    @property
+    def size(self) -> int:
+        """Members that hold a place."""
+        return len(self._members)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    # --- what happens ---
+
+    def request(self, waiter: Waiter, now: float) -> list[Action]:
+        """Somebody wants a container."""
+        self._queue.push(waiter)
+        return list(self._settle(now))
+
+    def give_up(self, waiter: Waiter) -> bool:
+        """A waiter has gone; False if it was handed a member before."""
+        return self._queue.remove(waiter)
+
+    def started(self, member: Member, now: float) -> list[Action]:
+        """A member's guest is ready for the first time."""
+        self._failures_in_a_row = 0
+        self.problem = None
+        self.retry_at = 0.0
+        if member.state is not State.STARTING:
+            return []
+        if self._closed or member.generation != self._generation:
+            return [self._remove(member, "the configuration changed"), *self._settle(now)]
+        member.state = transition(member.state, State.IDLE)
+        return list(self._settle(now))
+
+    def start_failed(self, member: Member, why: Exception, now: float) -> list[Action]:
+        """A member could not be made; whatever there is of it must be removed."""
+        self.counters.failures += 1
+        self.problem = why
+        pause = min(_BACKOFF_MOST, _BACKOFF_FIRST * 2**self._failures_in_a_row)
+        self._failures_in_a_row += 1
+        self.retry_at = now + pause * (1 + self._jitter()) / 2
+        actions: list[Action] = []
+        if member.state is State.STARTING:
+            actions.append(self._remove(member, f"its start failed: {why}"))
+        # Nothing that lives will come back to serve these.
+        if not self.count(State.STARTING, State.IDLE, State.LEASED, State.RECYCLING):
+            actions += [Refuse(waiter, why) for waiter in self._queue.drain()]
+        return actions + list(self._settle(now))
+
+    def returned(self, member: Member, fault: str | None, now: float) -> list[Action]:
+        """A run has ended. A fault is a reason not to use its container again."""
+        if member.state is not State.LEASED:
+            return []
+        why = fault or self._retirement(member, now)
+        if why:
+            return [self._remove(member, why), *self._settle(now)]
+        member.state = transition(member.state, State.RECYCLING)
+        return []
+
+    def handed_back(self, member: Member, now: float) -> list[Action]:
+        """The waiter had gone before the member came to it: nothing was run."""
+        member.uses -= 1
+        self.counters.handed_out -= 1
+        member.state = transition(member.state, State.IDLE)
+        return list(self._settle(now))
+
+    def recycled(self, member: Member, now: float) -> list[Action]:
+        """The member's namespaces have been replaced: it is as good as new."""
+        if member.state is not State.RECYCLING:
+            return []
+        self.counters.recycled += 1
+        if member.generation != self._generation:
+            return [self._remove(member, "the configuration changed"), *self._settle(now)]
+        member.state = transition(member.state, State.IDLE)
+        return list(self._settle(now))
+
+    def died(self, member: Member, why: str, now: float) -> list[Action]:
+        """The member's container ended, or must: it leaves the pool at once."""
+        if member.state in (State.REMOVING, State.GONE):
+            return []
+        return [self._remove(member, why), *self._settle(now)]
+
+    def removed(self, member: Member, now: float) -> list[Action]:
+        """The engine has removed the member's container: its place is free."""
+        member.state = transition(member.state, State.GONE)
+        del self._members[member.id]
+        return list(self._settle(now))
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed: old members go, and creation that failed is tried again."""
+        actions: list[Action] = [
+            self._remove(member, why)
+            for member in self.members(State.IDLE)
+            if (why := self._retirement(member, now))
+        ]
+        return actions + list(self._settle(now))
+
+    def reconfigure(self, settings: Settings, now: float) -> list[Action]:
+        """Members of before are not handed out any more; those in use end their run."""
+        self._settings = settings
+        self._generation += 1
+        actions: list[Action] = [
+            self._remove(member, "the configuration changed") for member in self.members(State.IDLE)
+        ]
+        return actions + list(self._settle(now))
+
+    def close(self, why: Exception) -> list[Action]:
+        """No more runs: waiters are told, and all that is not in use goes."""
+        self._closed = True
+        unused = (State.STARTING, State.IDLE, State.RECYCLING)
+        actions: list[Action] = [Refuse(waiter, why) for waiter in self._queue.drain()]
+        actions += [
+            self._remove(member, "the daemon stops")
+            for member in self._members.values()
+            if member.state in unused
+        ]
+        return actions
+
+    # --- what follows ---
+
+    def _settle(self, now: float) -> Iterator[Action]:
+        if self._closed:
+            return
+        yield from self._hand_out()
+        yield from self._make_room()
+        yield from self._create(now)
+
+    def _hand_out(self) -> Iterator[Action]:
+        idle = self.members(State.IDLE)
+        while idle and self._queue:
+            waiter = self._queue.take(lambda head: self._choose(idle, head) is not None)
+            if waiter is None:
+                return
+            member = self._choose(idle, waiter)
+            if member is None:  # `take` asked the same question
+                raise AssertionError("the member that suited is gone")
+            idle.remove(member)
+            member.state = transition(member.state, State.LEASED)
+            member.owner = waiter.owner
+            member.single = waiter.fresh
+            member.uses += 1
+            self.counters.handed_out += 1
+            yield HandOut(member, waiter)
+
+    def _choose(self, idle: list[Member], waiter: Waiter) -> Member | None:
+        """A used one where that is allowed, so that new ones are kept for who needs them."""
+        best: Member | None = None
+        for member in idle:
+            if self._suits(member, waiter) and (best is None or member.uses > best.uses):
+                best = member
+        return best
+
+    def _suits(self, member: Member, waiter: Waiter) -> bool:
+        if member.uses == 0:
+            return True
+        if waiter.fresh or self._settings.reuse == "never":
+            return False
+        return self._settings.reuse == "any" or member.owner == waiter.owner
+
+    def _make_room(self) -> Iterator[Action]:
+        """Where every place is taken and idle members suit nobody, one makes way for each."""
+        lacking = len(self._queue) - self.count(State.STARTING, State.REMOVING)
+        lacking -= max(0, self._settings.max - self.size)
+        for member in self.members(State.IDLE)[: max(0, lacking)]:
+            yield self._remove(member, "its place is needed for another owner")
+
+    def _create(self, now: float) -> Iterator[Action]:
+        if now < self.retry_at:
+            return
+        # After a failure one at a time, until it is known to work again.
+        starting = self.count(State.STARTING)
+        most = 1 if self.problem else self._settings.max
+        coming = self.count(State.STARTING, State.IDLE, State.RECYCLING)
+        wanted = max(self._settings.min, len(self._queue) + self.count(State.IDLE))
+        for _ in range(min(wanted - coming, self._settings.max - self.size, most - starting)):
+            yield Create(self._new_member(now))
+
+    def _new_member(self, now: float) -> Member:
+        settings = self._settings
+        member = Member(
+            id=next(self._ids),
+            born=now,
+            generation=self._generation,
+            uses_allowed=max(1, round(settings.max_uses * (1 - 0.1 * self._jitter()))),
+            age_allowed=settings.max_age * (1 - 0.1 * self._jitter()),
+        )
+        self._members[member.id] = member
+        return member
+
+    def _retirement(self, member: Member, now: float) -> str | None:
+        """Why a member should go now that nobody uses it."""
+        if member.generation != self._generation:
+            return "the configuration changed"
+        if self._closed:
+            return "the daemon stops"
+        if member.uses and (member.single or self._settings.reuse == "never"):
+            return "it was used once"
+        if member.uses >= member.uses_allowed:
+            return f"it was used {member.uses} times"
+        if now - member.born > member.age_allowed:
+            return f"it is {now - member.born:.0f} s old"
+        return None
+
+    def _remove(self, member: Member, why: str) -> Remove:
+        member.state = transition(member.state, State.REMOVING)
+        self.counters.destroyed += 1
+        return Remove(member, why)

@@ -1,0 +1,191 @@
+"""One container's guest, seen from the daemon: frames in, frames out.
+
+Nothing here waits. What the guest says goes at once to whoever has the lease,
+and what it should not say ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from sandboxd.engine.port import Attachment
+from sandboxd.errors import StartFailedError
+from sandboxd.guest import frames
+from sandboxd.guest.frames import Command, Event, Verdict
+
+_log = structlog.get_logger("sandboxd.guest")
+
+_OUTPUT = (Event.STDOUT, Event.STDERR)
+_STDERR_KEPT = 4096
+
+
+class RunHandler(Protocol):
+    """Who runs something in the guest. Called in the event loop."""
+
+    def output(self, stream: Event, data: bytes) -> None: ...
+
+    def credit(self, count: int) -> None:
+        """The program's side took so many bytes of stdin."""
+
+    def note(self, data: bytes) -> None:
+        """The runner says something about itself."""
+
+    def ended(self, verdict: Verdict) -> None:
+        """The program and all its processes are gone."""
+
+    def lost(self, why: str) -> None:
+        """The container is gone, and the run with it."""
+
+
+class Guest:
+    """The receiver of a container's attachment, and the sender of its commands."""
+
+    def __init__(self, *, on_ready: Callable[[], None], on_lost: Callable[[str], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.hello: asyncio.Future[dict[str, str]] = loop.create_future()
+        self.up: asyncio.Future[None] = loop.create_future()
+        """Done when the first child waits; raises StartFailedError."""
+        self._on_ready = on_ready
+        self._on_lost = on_lost
+        self._reader = frames.FrameReader()
+        self._attachment: Attachment | None = None
+        self._handler: RunHandler | None = None
+        self._words = b""
+        self.lost = False
+        """Whether the container is gone or given up."""
+
+    @property
+    def namespaces(self) -> bool:
+        """Whether each run gets fresh namespaces, so that the container may be used again."""
+        return self.hello.done() and self.hello.result().get("namespaces") == "1"
+
+    # --- to the guest ---
+
+    def attached(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+
+    def begin(self, handler: RunHandler, preparation: bytes) -> None:
+        """Hands over a run; `preparation` is its frames, GO the last of them."""
+        self._handler = handler
+        self._write(preparation)
+
+    def forget(self) -> None:
+        """The run's handler wants to hear nothing more."""
+        self._handler = None
+
+    def send_stdin(self, data: bytes) -> None:
+        self._write(frames.encode_data(Command.STDIN, data))
+
+    def end_stdin(self) -> None:
+        self._write(frames.encode(Command.STDIN_EOF))
+
+    def kill(self) -> None:
+        """Ends the run under way; `ended` will follow."""
+        self._write(frames.encode(Command.KILL))
+
+    def pause(self) -> None:
+        if self._attachment is not None:
+            self._attachment.pause()
+
+    def resume(self) -> None:
+        if self._attachment is not None:
+            self._attachment.resume()
+
+    def close(self) -> None:
+        """Lets go: the guest's stdin ends, and with it the container."""
+        self._lose("closed by the daemon")
+        if self._attachment is not None:
+            self._attachment.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._attachment is not None and not self.lost:
+            self._attachment.write(data)
+
+    # --- from the guest ---
+
+    def stdout(self, data: bytes) -> None:
+        """Adjoining pieces of one stream go on as one: a million one-byte writes
+        are not a million messages."""
+        stream: int | None = None
+        pieces: list[bytes] = []
+        try:
+            for kind, payload in self._reader.feed(data):
+                if kind != stream and pieces:
+                    self._output(stream, pieces)
+                    pieces = []
+                if kind in _OUTPUT:
+                    stream = kind
+                    pieces.append(payload)
+                else:
+                    self._event(kind, payload)
+            if pieces:
+                self._output(stream, pieces)
+        except frames.FrameError as error:
+            self._break(f"its guest broke the protocol: {error}")
+
+    def stderr(self, data: bytes) -> None:
+        """The guest writes nothing here; what appears is a runtime's complaint."""
+        self._words = (self._words + data)[-_STDERR_KEPT:]
+
+    def closed(self) -> None:
+        words = self._words.decode(errors="replace").strip()
+        self._lose("its container ended" + (f": {words}" if words else ""))
+
+    def _output(self, stream: int | None, pieces: list[bytes]) -> None:
+        if self._handler is not None and stream is not None:
+            self._handler.output(Event(stream), pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _event(self, kind: int, payload: bytes) -> None:
+        handler = self._handler
+        match kind:
+            case Event.EXIT if handler is not None:
+                self._handler = None
+                handler.ended(frames.decode_verdict(payload))
+            case Event.CREDIT:
+                if handler is not None:
+                    handler.credit(frames.decode_credit(payload))
+            case Event.NOTE:
+                if handler is not None:
+                    handler.note(payload)
+            case Event.READY:
+                if not self.up.done():
+                    self.up.set_result(None)
+                else:
+                    self._on_ready()
+            case Event.HELLO:
+                self._greeted(frames.decode_hello(payload))
+            case Event.FATAL:
+                self._break(f"its guest gave up: {payload.decode(errors='replace')}")
+            case _:
+                self._break(f"its guest sent a frame out of place: {kind:#04x}")
+
+    def _greeted(self, hello: dict[str, str]) -> None:
+        if hello.get("version") != str(frames.VERSION):
+            self._break(
+                f"its guest speaks frames {hello.get('version')}, not {frames.VERSION}: "
+                "the image is of another version, `sandboxd images build` makes it anew"
+            )
+        elif not self.hello.done():
+            self.hello.set_result(hello)
+
+    def _break(self, why: str) -> None:
+        self._lose(why)
+        if self._attachment is not None:
+            self._attachment.close()
+
+    def _lose(self, why: str) -> None:
+        if self.lost:
+            return
+        self.lost = True
+        for future in (self.hello, self.up):
+            if not future.done():
+                future.set_exception(StartFailedError(f"a container did not start: {why}"))
+                future.exception()  # whoever waits still gets it; nobody may be waiting
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.lost(why)
+        self._on_lost(why)

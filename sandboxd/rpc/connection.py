@@ -1,0 +1,270 @@
+"""One client's connection: requests in, exactly one answer out for each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from msgspec import Struct, UnsetType
+
+from sandboxd.errors import InvalidParamsError, PayloadTooLargeError, WireError
+from sandboxd.rpc import dispatch
+from sandboxd.rpc.dispatch import RequestError
+from sandboxd.rpc.framing import LineReader, LineTooLong
+from sandboxd.rpc.methods import HANDLERS, Handler, Methods
+from sandboxd_client.protocol import (
+    CANCELLED,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    Blob,
+    CancelParams,
+    ErrorObject,
+    InputParams,
+    Method,
+    Request,
+    RequestId,
+    RunOutput,
+    RunStarted,
+    RunStdin,
+    from_blob,
+)
+
+if TYPE_CHECKING:
+    from sandboxd.config import RpcConfig
+    from sandboxd.run.active import ActiveRun
+
+_log = structlog.get_logger("sandboxd.rpc")
+
+_WRITE_BUFFER = 256 * 1024
+_PEER = struct.Struct("3i")  # pid, uid, gid
+
+
+class Hub(Struct, eq=False):
+    """What all connections of a server share."""
+
+    methods: Methods
+    config: RpcConfig
+    connections: set[Connection]
+
+
+class Connection(asyncio.Protocol):
+    """Requests run concurrently; output is written as it comes, and a client that
+    does not read holds up its own programs and nobody else's."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._lines = LineReader(hub.config.max_line)
+        self._tasks: dict[RequestId, asyncio.Task[bytes]] = {}
+        self._runs: dict[RequestId, ActiveRun] = {}
+        self._early_input: dict[RequestId, list[InputParams]] = {}
+        self._paused = False
+        self._when_writable: list[Callable[[], None]] = []
+        self._stall: asyncio.TimerHandle | None = None
+        self.owner = -1
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # --- the transport's side ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        peer: socket.socket = transport.get_extra_info("socket")
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        self.owner = _PEER.unpack(credentials)[1]
+        if len(self._hub.connections) >= self._hub.config.max_connections:
+            _log.warning("connection refused", owner=self.owner, open=len(self._hub.connections))
+            self._transport.abort()
+            return
+        self._hub.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hub.connections.discard(self)
+        self._disarm()
+        for task in self._tasks.values():
+            task.cancel()
+        self.resume_writing()
+        self.closed.set_result(None)
+
+    def close(self) -> None:
+        """Closes once all that was written has been sent."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        for line in self._lines.feed(data):
+            if isinstance(line, LineTooLong):
+                error = PayloadTooLargeError(
+                    f"a line may have {self._hub.config.max_line} bytes; it was not read"
+                )
+                self._write(dispatch.error_line(None, dispatch.to_error_object(error)))
+            else:
+                self._take(line)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        loop = asyncio.get_running_loop()
+        self._stall = loop.call_later(self._hub.config.stall_timeout, self._stalled)
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._disarm()
+        callbacks, self._when_writable = self._when_writable, []
+        for callback in callbacks:
+            callback()
+
+    def _stalled(self) -> None:
+        _log.warning("connection dropped: its output was not read", owner=self.owner)
+        self._transport.abort()
+
+    def _disarm(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _write(self, line: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(line)
+
+    def notify(self, method: Method, params: Any) -> None:
+        self._write(dispatch.notification_line(method, params))
+
+    def when_writable(self, callback: Callable[[], None]) -> bool:
+        """False when more can be written now; otherwise the callback comes once it can."""
+        if self._paused:
+            self._when_writable.append(callback)
+        return self._paused
+
+    # --- the requests' side ---
+
+    def _take(self, line: bytes) -> None:
+        try:
+            request = dispatch.parse(line)
+            if isinstance(request.id, UnsetType):
+                self._notified(request)
+            else:
+                self._asked(request, request.id)
+        except RequestError as error:
+            self._write(dispatch.error_line(error.request, ErrorObject(error.code, str(error))))
+
+    def _notified(self, request: Request) -> None:
+        """A notification has no answer, also when nothing comes of it."""
+        try:
+            match request.method:
+                case Method.CANCEL:
+                    self._cancel(dispatch.parse_params(request, CancelParams).id)
+                case Method.RUN_INPUT:
+                    self._input(dispatch.parse_params(request, InputParams))
+                case _:
+                    _log.debug("notification passed over", method=request.method[:80])
+        except RequestError as error:
+            _log.debug("notification passed over", why=str(error))
+
+    def _asked(self, request: Request, identity: RequestId) -> None:
+        if identity in self._tasks:
+            raise RequestError(
+                INVALID_REQUEST, f"the id {identity!r} is in flight on this connection", identity
+            )
+        handler = HANDLERS.get(request.method)
+        if handler is None:
+            raise RequestError(
+                METHOD_NOT_FOUND,
+                f"there is no method {request.method!r}; there are {', '.join(HANDLERS)}",
+                identity,
+            )
+        params = dispatch.parse_params(request, handler.params)
+        work = self._work(identity, handler, params)
+        task = self._tasks[identity] = asyncio.create_task(work)
+        task.add_done_callback(partial(self._answer, identity))
+
+    async def _work(self, identity: RequestId, handler: Handler, params: Any) -> bytes:
+        """The one place where an exception becomes an error on the wire."""
+        try:
+            context = _RequestContext(self, identity)
+            result = await handler.call(self._hub.methods, params, context)
+            return dispatch.result_line(identity, result)
+        except WireError as error:
+            return dispatch.error_line(identity, dispatch.to_error_object(error))
+        except InvalidParamsError as error:
+            return dispatch.error_line(identity, ErrorObject(INVALID_PARAMS, str(error)))
+        except Exception:
+            _log.exception("a request failed for a reason nobody foresaw", owner=self.owner)
+            message = "internal error; the daemon's log tells more"
+            return dispatch.error_line(identity, ErrorObject(INTERNAL_ERROR, message))
+
+    def _answer(self, identity: RequestId, task: asyncio.Task[bytes]) -> None:
+        """Every request comes by here once, also one that was cancelled before it began."""
+        self._runs.pop(identity, None)
+        self._early_input.pop(identity, None)
+        del self._tasks[identity]
+        if task.cancelled():
+            self._write(dispatch.error_line(identity, ErrorObject(CANCELLED, "cancelled")))
+        else:
+            self._write(task.result())
+
+    def _cancel(self, identity: RequestId) -> None:
+        """One that has been answered meanwhile is no error."""
+        task = self._tasks.get(identity)
+        if task is not None:
+            task.cancel()
+
+    # --- stdin of runs ---
+
+    def run_is_active(self, identity: RequestId, run: ActiveRun) -> None:
+        self._runs[identity] = run
+        for params in self._early_input.pop(identity, ()):
+            self._feed(run, params)
+
+    def _input(self, params: InputParams) -> None:
+        run = self._runs.get(params.id)
+        if run is not None:
+            self._feed(run, params)
+        elif params.id in self._tasks:
+            # Its run still waits for a container.
+            self._early_input.setdefault(params.id, []).append(params)
+
+    def _feed(self, run: ActiveRun, params: InputParams) -> None:
+        try:
+            data = b"" if params.data is None else from_blob(params.data)
+        except ValueError as error:
+            raise RequestError(INVALID_PARAMS, f"run.input: {error}") from None
+        run.feed(data, eof=params.eof)
+        if run.when_room(self._transport.resume_reading):
+            # A client that minds run.stdin never comes to this.
+            self._transport.pause_reading()
+
+
+class _RequestContext:
+    """What a handler gets of its connection: who asks, and where events go."""
+
+    def __init__(self, connection: Connection, identity: RequestId) -> None:
+        self._connection = connection
+        self._identity = identity
+        self.owner = connection.owner
+
+    def is_active(self, run: ActiveRun) -> None:
+        self._connection.run_is_active(self._identity, run)
+
+    def started(self, run: str, *, warm: bool, queued: float) -> None:
+        self._connection.notify(
+            Method.RUN_STARTED, RunStarted(id=self._identity, run=run, warm=warm, queued=queued)
+        )
+
+    def output(self, seq: int, stream: str, data: Blob) -> None:
+        self._connection.notify(
+            Method.RUN_OUTPUT, RunOutput(id=self._identity, seq=seq, stream=stream, data=data)
+        )
+
+    def stdin_taken(self, count: int) -> None:
+        self._connection.notify(Method.RUN_STDIN, RunStdin(id=self._identity, taken=count))
+
+    def when_writable(self, callback: Callable[[], None]) -> bool:
+        return self._connection.when_writable(callback)

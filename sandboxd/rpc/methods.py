@@ -1,0 +1,166 @@
+"""What the methods mean: typed params in, plain calls on, typed results out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from sandboxd import __version__
+from sandboxd.errors import InvalidParamsError, SandboxdError
+from sandboxd.run.active import ActiveRun, Sink
+from sandboxd.run.runner import Runner, RunRequest
+from sandboxd_client.protocol import (
+    PROTOCOL,
+    Base64,
+    Check,
+    EffectiveLimits,
+    EngineInfo,
+    HealthResult,
+    InitializeParams,
+    InitializeResult,
+    LanguageInfo,
+    LimitsInfo,
+    Method,
+    NoParams,
+    Params,
+    PoolStatus,
+    Reuse,
+    RunParams,
+    RunResult,
+    StatusResult,
+    StdinObject,
+    from_blob,
+)
+
+
+class Sources(Struct, frozen=True):
+    """Where the answers about the daemon itself come from."""
+
+    engine: Callable[[], Awaitable[EngineInfo]]
+    """Raises EngineUnavailableError."""
+    pools: Callable[[], list[PoolStatus]]
+    languages: Callable[[], list[LanguageInfo]]
+    missing_images: Callable[[], dict[str, str]]
+    """Languages that cannot be run yet, and how far their image is."""
+    clients: Callable[[], int]
+
+
+class Context(Sink, Protocol):
+    """Who asks, and where the events of what they ask for go."""
+
+    owner: int
+    """The uid of the peer."""
+
+    def is_active(self, run: ActiveRun) -> None:
+        """From here on stdin can be fed to the run."""
+
+
+class Methods:
+    """The methods, one for each name; they do not know the connection they are for."""
+
+    def __init__(self, runner: Runner, sources: Sources) -> None:
+        self._runner = runner
+        self._sources = sources
+        self._began = time.monotonic()
+
+    async def initialize(self, _: InitializeParams, __: Context) -> InitializeResult:
+        limits = self._runner.limits
+        return InitializeResult(
+            server="sandboxd",
+            version=__version__,
+            protocol=PROTOCOL,
+            engine=await self._engine_or_unknown(),
+            languages=sorted(self._runner.languages.by_name),
+            limits=LimitsInfo(
+                default=EffectiveLimits(limits.default.timeout, int(limits.default.output)),
+                max=EffectiveLimits(limits.max.timeout, int(limits.max.output)),
+            ),
+        )
+
+    async def run(self, params: RunParams, context: Context) -> RunResult:
+        whole, streamed = _stdin(params.stdin)
+        request = RunRequest(
+            owner=context.owner,
+            language=params.language,
+            code=params.code,
+            args=params.args,
+            env=params.env,
+            stdin=whole,
+            stdin_streamed=streamed,
+            limits=params.limits,
+            fresh=params.reuse is Reuse.NEVER,
+            stream=params.stream,
+            capture=params.capture,
+        )
+        return await self._runner.run(request, context, context.is_active)
+
+    async def languages(self, _: NoParams, __: Context) -> list[LanguageInfo]:
+        return self._sources.languages()
+
+    async def status(self, _: NoParams, __: Context) -> StatusResult:
+        pools = self._sources.pools()
+        return StatusResult(
+            uptime=time.monotonic() - self._began,
+            engine=await self._engine_or_unknown(),
+            pools=pools,
+            queue=sum(pool.waiting for pool in pools),
+            clients=self._sources.clients(),
+            totals=self._runner.totals(),
+        )
+
+    async def health(self, _: NoParams, __: Context) -> HealthResult:
+        """Down when nothing can run, degraded when some of it cannot."""
+        checks: dict[str, Check] = {}
+        try:
+            engine = await self._sources.engine()
+            checks["engine"] = Check(ok=True, detail=f"{engine.name} {engine.version}")
+        except SandboxdError as error:
+            checks["engine"] = Check(ok=False, detail=str(error))
+        pools = self._sources.pools()
+        for pool in pools:
+            detail = pool.problem or f"{pool.idle} idle, {pool.busy} busy, {pool.starting} starting"
+            checks[f"pool {pool.profile}"] = Check(ok=pool.problem is None, detail=detail)
+        for language, progress in self._sources.missing_images().items():
+            checks[f"image {language}"] = Check(ok=False, detail=progress)
+        if not checks["engine"].ok or not any(pool.problem is None for pool in pools):
+            status = "down"
+        else:
+            status = "ok" if all(check.ok for check in checks.values()) else "degraded"
+        return HealthResult(status=status, checks=checks)
+
+    async def _engine_or_unknown(self) -> EngineInfo:
+        try:
+            return await self._sources.engine()
+        except SandboxdError:
+            return EngineInfo(name="unknown", version="unknown")
+
+
+def _stdin(stdin: str | StdinObject | None) -> tuple[bytes | None, bool]:
+    """Stdin that is known whole, and whether it will come in pieces instead."""
+    if stdin is None or isinstance(stdin, str):
+        return (None if stdin is None else stdin.encode()), False
+    if stdin.stream == (stdin.base64 is not None):
+        raise InvalidParamsError('stdin is text, {"base64": "…"}, or {"stream": true}')
+    try:
+        return (None if stdin.stream else from_blob(Base64(stdin.base64 or ""))), stdin.stream
+    except ValueError as error:
+        raise InvalidParamsError(f"stdin: {error}") from None
+
+
+class Handler(Struct, frozen=True):
+    """A method's params, and what is called with them."""
+
+    params: type[Params]
+    call: Callable[[Methods, Any, Context], Awaitable[Any]]
+
+
+HANDLERS: dict[str, Handler] = {
+    Method.INITIALIZE: Handler(InitializeParams, Methods.initialize),
+    Method.RUN: Handler(RunParams, Methods.run),
+    Method.LANGUAGES: Handler(NoParams, Methods.languages),
+    Method.STATUS: Handler(NoParams, Methods.status),
+    Method.HEALTH: Handler(NoParams, Methods.health),
+}

@@ -1,0 +1,1 @@
+"""One run: lease a container, hand the program over, pump its output, judge its end."""

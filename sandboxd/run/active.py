@@ -1,0 +1,152 @@
+"""A run between hand-out and end: the guest's events on one side, the client's on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from sandboxd.errors import SandboxdError
+from sandboxd.guest import frames
+from sandboxd.guest.frames import Event, Verdict
+from sandboxd.pool.guest import Guest
+from sandboxd.run.output import OutputStream
+from sandboxd_client.protocol import STDIN_WINDOW, Blob
+
+_NAMES = {Event.STDOUT: "stdout", Event.STDERR: "stderr"}
+_NOTES_KEPT = 65536
+
+
+class Sink(Protocol):
+    """Where a run's events go. Nothing here waits."""
+
+    def started(self, run: str, *, warm: bool, queued: float) -> None: ...
+
+    def output(self, seq: int, stream: str, data: Blob) -> None: ...
+
+    def stdin_taken(self, count: int) -> None: ...
+
+    def when_writable(self, callback: Callable[[], None]) -> bool:
+        """False when more can be written now; otherwise True, and the callback
+        is called once that is so."""
+
+
+class RunLostError(SandboxdError):
+    """The container went away while the program ran."""
+
+
+class ActiveRun:
+    """Handles the guest's events for one run; see RunHandler."""
+
+    def __init__(self, guest: Guest, sink: Sink, *, stream: bool, capture: bool) -> None:
+        self.ended_future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self.streams = {event: OutputStream(capture=capture) for event in _NAMES}
+        self.notes = b""
+        self.stalled = False
+        """Whether the client's reading is what the run waits for."""
+        self._guest = guest
+        self._sink = sink
+        self._stream = stream
+        self._seq = 0
+        self._credit = frames.STDIN_WINDOW
+        self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
+        self._stdin_ends = False
+        self._streams_stdin = False
+        self._on_room: Callable[[], None] | None = None
+
+    # --- stdin ---
+
+    def feed(self, data: bytes, *, eof: bool) -> None:
+        """More stdin; what the guest has no room for waits here."""
+        if self._stdin_ends or self.ended_future.done():
+            return
+        if data:
+            self._backlog.append(data)
+            self._backlog_bytes += len(data)
+        self._stdin_ends = eof
+        self._send_stdin()
+
+    def stream_stdin(self) -> None:
+        """Stdin comes in pieces from the client, which is told how they are taken."""
+        self._streams_stdin = True
+
+    def when_room(self, callback: Callable[[], None]) -> bool:
+        """False when more stdin is welcome; otherwise True, and the callback is
+        called once it is."""
+        if self._backlog_bytes < STDIN_WINDOW or self.ended_future.done():
+            return False
+        self._on_room = callback
+        return True
+
+    def credit(self, count: int) -> None:
+        self._credit += count
+        if self._streams_stdin:
+            self._sink.stdin_taken(count)
+        self._send_stdin()
+
+    def _send_stdin(self) -> None:
+        while self._backlog and self._credit > 0:
+            data = self._backlog.popleft()
+            if len(data) > self._credit:
+                self._backlog.appendleft(data[self._credit :])
+                data = data[: self._credit]
+            self._credit -= len(data)
+            self._backlog_bytes -= len(data)
+            self._guest.send_stdin(data)
+        if self._stdin_ends and not self._backlog:
+            self._guest.end_stdin()
+        if self._backlog_bytes < STDIN_WINDOW:
+            self._room()
+
+    def _room(self) -> None:
+        callback, self._on_room = self._on_room, None
+        if callback is not None:
+            callback()
+
+    # --- output ---
+
+    def output(self, stream: Event, data: bytes) -> None:
+        blob = self.streams[stream].feed(data)
+        if blob is not None:
+            self._send(stream, blob)
+
+    def _send(self, stream: Event, blob: Blob) -> None:
+        if not self._stream:
+            return
+        self._sink.output(self._seq, _NAMES[stream], blob)
+        self._seq += 1
+        if not self.stalled and self._sink.when_writable(self._go_on):
+            # The client is slower than the program: the attach stream stalls,
+            # the guest's pipe fills, and the program blocks on its own.
+            self.stalled = True
+            self._guest.pause()
+
+    def _go_on(self) -> None:
+        self.stalled = False
+        self._guest.resume()
+
+    def mute(self) -> None:
+        """Nobody listens any more; what still comes is thrown away."""
+        self._stream = False
+        if self.stalled:
+            self._go_on()
+
+    # --- the end ---
+
+    def note(self, data: bytes) -> None:
+        self.notes = (self.notes + data)[:_NOTES_KEPT]
+
+    def ended(self, verdict: Verdict) -> None:
+        for event, stream in self.streams.items():
+            if (blob := stream.flush()) is not None:
+                self._send(event, blob)
+        if not self.ended_future.done():
+            self.ended_future.set_result(verdict)
+        self._room()
+
+    def lost(self, why: str) -> None:
+        if not self.ended_future.done():
+            self.ended_future.set_exception(RunLostError(why))
+        self._room()

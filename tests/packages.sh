@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs what a bare Debian lacks for building this package: the compiler and
+# the library of the guest, and Python's venv. Says what to do where it may not.
+set -eu
+python=${PYTHON:-python3}
+missing=
+command -v cc >/dev/null || missing="$missing gcc"
+[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+[ -e /usr/include/seccomp.h ] || missing="$missing libseccomp-dev"
+"$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null; then
+    echo "install the equivalents of these Debian packages first:$missing" >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "some packages are missing; as root: apt-get install$missing" >&2
+    exit 1
+fi
+echo "installing$missing"
+apt-get update -q >/dev/null
+# shellcheck disable=SC2086  # one word for each package
+DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing >/dev/null
