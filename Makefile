@@ -26,7 +26,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache | tail -n 1
 
 bench: setup
-	$(BIN)/python tests/bench/bench.py --json bench.json
+	$(BIN)/python -m tests.bench.bench --json bench.json
 
 setup: $(STAMP)
 	@$(BIN)/sandboxd setup --install-engine
@@ -39,4 +39,4 @@ $(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) dist build bench.json sandboxd/guest/guest
+	rm -rf $(VENV) dist build bench.json sandboxd/guest/guest sandboxd/guest/enter.so

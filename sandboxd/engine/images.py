@@ -25,7 +25,7 @@ from msgspec import Struct
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.errors import ImageUnavailableError, SandboxdError, SetupError
-from sandboxd.guest import binary
+from sandboxd.guest import binaries
 from sandboxd.languages import Debian, Language
 
 _RECIPE = 3
@@ -179,7 +179,7 @@ class Images:
             _add_line("/etc/group", "sandbox:x:1000:"),
             *image.prepare,
         ]
-        files = {"sandboxd/guest": binary().read_bytes()}
+        files = {f"sandboxd/{name}": data for name, data in binaries().items()}
         if language.runner:
             files[f"sandboxd/{language.runner}"] = (language.folder / language.runner).read_bytes()
         # What takes long comes first: another guest or runner needs none of it again.
@@ -239,7 +239,7 @@ def image_tag(language: Language) -> str:
     """Names what the image of a language must hold."""
     runner = (language.folder / language.runner).read_bytes() if language.runner else b""
     recipe = msgspec.json.encode([_RECIPE, language.image])
-    return f"sandboxd/{language.name}:{_digest(recipe, runner, binary().read_bytes())}"
+    return f"sandboxd/{language.name}:{_digest(recipe, runner, *binaries().values())}"
 
 
 def _digest(*parts: bytes) -> str:

@@ -13,7 +13,7 @@ from sandboxd.languages import Language
 
 GUEST_PATH = "/sandboxd/guest"
 _GUEST_PROCESSES = 2
-"""The guest and a child's init, beside the program's own."""
+"""The guest and a child's init, beside the program's own; a template is one more."""
 _CPU_UNIT = 10**9
 _SECCOMP = seccomp.profile()
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin"
@@ -48,6 +48,7 @@ def container_spec(
                 str(limits.tmp),
                 "--tmp-inodes",
                 str(limits.tmp_inodes),
+                *(["--template"] if language.template else []),
                 "--",
                 *language.start,
             ],
@@ -66,7 +67,7 @@ def container_spec(
             "AttachStderr": True,
             "Tty": False,
             "NetworkDisabled": True,
-            "HostConfig": _host_config(limits),
+            "HostConfig": _host_config(limits, template=language.template),
         },
     )
 
@@ -76,7 +77,8 @@ def _environment(language: Language) -> dict[str, str]:
     return common | language.env
 
 
-def _host_config(limits: LimitsConfig) -> dict[str, Any]:
+def _host_config(limits: LimitsConfig, *, template: bool) -> dict[str, Any]:
+    processes = limits.pids + _GUEST_PROCESSES + template
     tmpfs = f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp},nr_inodes={limits.tmp_inodes}"
     return {
         "AutoRemove": True,
@@ -95,7 +97,7 @@ def _host_config(limits: LimitsConfig) -> dict[str, Any]:
         "OomScoreAdj": 500,
         "Memory": limits.memory,
         "MemorySwap": limits.memory,
-        "PidsLimit": limits.pids + _GUEST_PROCESSES,
+        "PidsLimit": processes,
         "NanoCpus": round(limits.cpus * _CPU_UNIT),
         "CpuShares": limits.cpu_shares,
         "Ulimits": [

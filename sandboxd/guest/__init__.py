@@ -9,9 +9,15 @@ from sandboxd.errors import SetupError
 SOURCES = Path(__file__).parent
 
 
-def binary() -> Path:
-    """The compiled guest, which the package's build leaves beside its sources."""
-    path = SOURCES / "guest"
-    if not path.is_file():
-        raise SetupError(f"the guest was not built ({path}); install the package again with pip")
-    return path
+BINARIES = ("guest", "enter.so")
+
+
+def binaries() -> dict[str, bytes]:
+    """What the package's build compiled, by name: all of it goes into every image."""
+    found = {}
+    for name in BINARIES:
+        path = SOURCES / name
+        if not path.is_file():
+            raise SetupError(f"{path} was not built; install the package again with pip")
+        found[name] = path.read_bytes()
+    return found

@@ -10,19 +10,40 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = ["guest.c", "child.c", "filter.c", "frame.c"]
+SOURCES = [
+    "guest.c",
+    "life.c",
+    "pump.c",
+    "child.c",
+    "init.c",
+    "enter.c",
+    "template.c",
+    "files.c",
+    "filter.c",
+    "frame.c",
+]
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 FLAGS = [
     "-std=gnu17",
     "-O2",
+    *WARNINGS,
     "-static",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Wshadow",
-    "-Werror",
     "-fstack-protector-strong",
     "-D_FORTIFY_SOURCE=2",
     "-Wl,-z,relro,-z,now",
+    "-s",
+]
+# Loaded into interpreters of any C library, so it uses none.
+SHARED_FLAGS = [
+    "-std=gnu17",
+    "-O2",
+    *WARNINGS,
+    "-shared",
+    "-fPIC",
+    "-ffreestanding",
+    "-nostdlib",
+    "-fno-stack-protector",
+    "-Wl,-z,defs",
     "-s",
 ]
 _HINT = (
@@ -31,21 +52,23 @@ _HINT = (
 )
 
 
-def compile_guest(folder: Path, target: Path) -> None:
-    """Compiles the guest from the sources in a folder."""
+def compile_guest(folder: Path) -> None:
+    """Compiles the guest and its part for templates, beside their sources."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    command = [*compiler, *FLAGS, "-o", str(target), *SOURCES, "-lseccomp"]
-    try:
-        subprocess.run(command, cwd=folder, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise SystemExit(f"{_HINT}\n{error}") from None
+    for command in (
+        [*compiler, *FLAGS, "-o", "guest", *SOURCES, "-lseccomp"],
+        [*compiler, *SHARED_FLAGS, "-o", "enter.so", "enter.c"],
+    ):
+        try:
+            subprocess.run(command, cwd=folder, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"{_HINT}\n{error}") from None
 
 
 class GuestBuildHook(BuildHookInterface):  # type: ignore[misc]  # hatchling is not installed here
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before a wheel, an editable one too, is put together."""
-        folder = Path(self.root) / "sandboxd" / "guest"
-        compile_guest(folder, folder / "guest")
-        build_data["artifacts"].append("sandboxd/guest/guest")
+        compile_guest(Path(self.root) / "sandboxd" / "guest")
+        build_data["artifacts"] += ["sandboxd/guest/guest", "sandboxd/guest/enter.so"]
         build_data["pure_python"] = False
         build_data["infer_tag"] = True

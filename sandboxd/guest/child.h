@@ -1,8 +1,9 @@
 /* A child: fresh namespaces with the language's interpreter waiting in them.
  *
- * Its first process, the init, is this program; it makes the namespaces'
- * mounts, starts the interpreter, reaps, and reports. It takes nothing from
- * the program but what the kernel says of it. */
+ * Its first process, the init (init.c), is this program too. It makes the
+ * namespaces' mounts, reaps, and reports; it takes nothing from the program
+ * but what the kernel says of it. The interpreter is started by the init, or
+ * forked by a template (template.c) into the init's namespaces. */
 #ifndef SANDBOXD_CHILD_H
 #define SANDBOXD_CHILD_H
 
@@ -11,28 +12,37 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define WORK_FOLDER "/sandbox"
-
 struct options {
 	const char *code_name; /* the program's file in the work folder */
 	uint64_t tmp_bytes;    /* size of the one tmpfs behind all that is writable */
 	uint64_t tmp_inodes;
-	char **argv; /* the interpreter, which waits for GO */
+	uid_t uid;	       /* the guest's own, as the container knows it */
+	gid_t gid;
+	bool template;         /* argv forks interpreters instead of being one */
+	char **argv;
+};
+
+/* The program's ends of its pipes. */
+struct ends {
+	int in, out, err, message, note;
 };
 
 struct child {
 	pid_t init;
-	int control; /* reports of the init arrive here */
-	int in;	     /* the program's stdin */
-	int out[2];  /* its stdout and stderr */
-	int message; /* what the runner reads; its end is the signal to go */
-	int note;    /* what the runner says; the first byte means it waits */
-	int code;    /* the code file, which the program sees read-only */
+	int control;	  /* reports of the init arrive here, orders leave */
+	struct ends ends; /* for a template; an init has them already */
+	int in;		  /* the program's stdin */
+	int out[2];	  /* its stdout and stderr */
+	int message;	  /* what its runner reads; the end of it is the signal to go */
+	int note;	  /* what its runner says; the first byte means it waits */
+	int code;	  /* the code file, which the program sees read-only */
+	int work;	  /* the work folder */
 };
 
 enum report_kind {
-	REPORT_PREPARED, /* comes with the descriptor of the code file */
+	REPORT_PREPARED, /* comes with the descriptors of code file and work folder */
 	REPORT_FAILED,
+	REPORT_RESIZED,
 	REPORT_ENDED, /* every process of the namespace but the init is gone */
 };
 
@@ -44,6 +54,18 @@ struct report {
 	char step[48]; /* what FAILED */
 };
 
+enum order_kind {
+	ORDER_SEAL,   /* the program is in: nobody else may join */
+	ORDER_RESIZE, /* the tmpfs is to have so many bytes */
+	ORDER_END,    /* the program has ended (a template said so) */
+};
+
+struct order {
+	enum order_kind kind;
+	int status;
+	uint64_t bytes;
+};
+
 /* Starts a child and returns at once; REPORT_PREPARED or REPORT_FAILED will
  * follow. Without `namespaces` the program shares the container's, and the
  * container must not be used again. Returns 0, or -1 with errno set. */
@@ -51,13 +73,21 @@ int child_start(struct child *child, const struct options *options,
 		const struct sock_fprog *filter, bool namespaces);
 
 /* The next report; 1: read, 0: none yet, -1: the init is gone. Sets
- * child->code at REPORT_PREPARED. */
+ * child->code and child->work at REPORT_PREPARED. */
 int child_report(struct child *child, struct report *report);
+
+/* Returns 0, or -1 with errno set. */
+int child_order(const struct child *child, const struct order *order);
 
 /* Closes every descriptor that is still open. */
 void child_close(struct child *child);
 
 /* Closes *fd if it is open and marks it closed. */
 void close_fd(int *fd);
+
+/* The life of an init, from its first instruction on (init.c). */
+_Noreturn void be_init(int control, const struct options *options,
+		       const struct sock_fprog *filter, const struct ends *ends,
+		       bool namespaces);
 
 #endif

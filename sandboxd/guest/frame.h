@@ -14,28 +14,37 @@ enum {
 	FRAME_VERSION = 1,
 	FRAME_HEADER = 5,
 	FRAME_PAYLOAD_MAX = 65536,
+	OUTBOX_RESERVE = 4096, /* room that output leaves for all other frames */
 };
 
 /* From the daemon. */
 enum command {
 	CMD_CODE = 'C',	   /* bytes appended to the program's code file */
 	CMD_MESSAGE = 'M', /* bytes appended to what the runner reads at GO */
+	CMD_PUT = 'P',	   /* path: make that file in the work folder, for DATA */
+	CMD_DATA = 'D',	   /* bytes appended to that file */
 	CMD_GO = 'G',	   /* struct go: the run begins */
 	CMD_STDIN = 'I',   /* bytes for the program, within the window */
 	CMD_STDIN_EOF = 'E',
 	CMD_KILL = 'K',	   /* end the run */
+	CMD_LIST = 'L',	   /* say what is in the work folder */
+	CMD_READ = 'R',	   /* path: send that file */
+	CMD_RELEASE = 'F', /* a held run's files are not wanted any more */
 };
 
 /* To the daemon. */
 enum event {
-	EVT_HELLO = 'h',  /* key=value lines: version, namespaces, reason */
-	EVT_READY = 'r',  /* a child waits */
+	EVT_HELLO = 'h',    /* key=value lines: version, namespaces, reason */
+	EVT_READY = 'r',    /* a child waits */
 	EVT_STDOUT = 'o',
 	EVT_STDERR = 'e',
-	EVT_CREDIT = 'c', /* u32: stdin bytes taken, so many more may come */
-	EVT_NOTE = 'n',	  /* bytes the runner wrote about itself */
-	EVT_EXIT = 'x',	  /* struct verdict */
-	EVT_FATAL = '!',  /* text: the guest cannot go on and exits */
+	EVT_CREDIT = 'c',   /* u32: stdin bytes taken, so many more may come */
+	EVT_NOTE = 'n',	    /* bytes the runner wrote about itself */
+	EVT_EXIT = 'x',	    /* struct verdict */
+	EVT_FILE = 'f',	    /* bytes answering LIST or READ */
+	EVT_FILE_END = 'g', /* i32 errno: the answer is whole (0) or broke off */
+	EVT_PUT_FAILED = 'p', /* i32 errno, then the path */
+	EVT_FATAL = '!',    /* text: the guest cannot go on and exits */
 };
 
 /* What ends a run, in struct verdict. */
@@ -49,11 +58,13 @@ enum cause {
 
 enum {
 	GO_STDIN = 1, /* stdin will follow; otherwise it is at its end at once */
+	GO_HOLD = 2,  /* keep the work folder after EXIT, until RELEASE */
 };
 
 struct __attribute__((packed)) go {
 	uint32_t timeout_ms;
 	uint64_t output_limit; /* bytes a stream that are sent on */
+	uint64_t tmp_bytes;    /* size of all that is writable; 0: as started */
 	uint8_t flags;
 };
 
@@ -69,9 +80,9 @@ struct __attribute__((packed)) verdict {
 };
 
 /* Reassembles frames from a byte stream of any chunking. */
-struct frame_reader {
+struct inbox {
 	size_t used;
-	uint8_t buffer[FRAME_HEADER + FRAME_PAYLOAD_MAX];
+	uint8_t bytes[FRAME_HEADER + FRAME_PAYLOAD_MAX];
 };
 
 struct frame {
@@ -81,15 +92,28 @@ struct frame {
 };
 
 /* Where the next bytes go, and how many fit. */
-uint8_t *frame_space(struct frame_reader *reader, size_t *room);
-/* `count` bytes were written there. */
-void frame_filled(struct frame_reader *reader, size_t count);
+uint8_t *inbox_space(struct inbox *inbox, size_t *room);
 /* The frame at `*offset`; 1: one was found and `*offset` moved past it,
  * 0: more bytes are needed, -1: the stream is broken (a length over the limit). */
-int frame_next(const struct frame_reader *reader, size_t *offset, struct frame *frame);
-/* Forgets the first `offset` bytes, which frame_next has passed. */
-void frame_consume(struct frame_reader *reader, size_t offset);
+int inbox_next(const struct inbox *inbox, size_t *offset, struct frame *frame);
+/* Forgets the first `offset` bytes, which inbox_next has passed. */
+void inbox_consume(struct inbox *inbox, size_t offset);
 
-void frame_header(uint8_t header[FRAME_HEADER], uint8_t type, uint32_t length);
+/* Frames that wait to be written. */
+struct outbox {
+	size_t used;
+	uint8_t bytes[FRAME_HEADER + FRAME_PAYLOAD_MAX + OUTBOX_RESERVE];
+};
+
+/* Bytes of output that fit, with the reserve left for other frames. */
+size_t outbox_room(const struct outbox *outbox);
+/* Where a payload can be put in place, for outbox_commit. */
+uint8_t *outbox_payload(struct outbox *outbox);
+/* Makes a frame of the first `length` bytes there. */
+void outbox_commit(struct outbox *outbox, enum event type, size_t length);
+/* Adds a frame; false when it does not fit. */
+bool outbox_add(struct outbox *outbox, enum event type, const void *payload, size_t length);
+/* Writes what the descriptor takes; -1 with errno set when it failed. */
+int outbox_flush(struct outbox *outbox, int fd);
 
 #endif

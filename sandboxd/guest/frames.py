@@ -17,7 +17,8 @@ OUTPUT_FLOOD = 64
 """Times its output limit, a run may write before it is ended."""
 
 _HEADER = struct.Struct("<IB")
-_GO = struct.Struct("<IQB")
+_GO = struct.Struct("<IQQB")
+_STDIN, _HOLD = 1, 2
 _VERDICT = struct.Struct("<BiiQQQQQI")
 _CREDIT = struct.Struct("<I")
 
@@ -27,10 +28,15 @@ class Command(enum.IntEnum):
 
     CODE = ord("C")
     MESSAGE = ord("M")
+    PUT = ord("P")
+    DATA = ord("D")
     GO = ord("G")
     STDIN = ord("I")
     STDIN_EOF = ord("E")
     KILL = ord("K")
+    LIST = ord("L")
+    READ = ord("R")
+    RELEASE = ord("F")
 
 
 class Event(enum.IntEnum):
@@ -43,6 +49,9 @@ class Event(enum.IntEnum):
     CREDIT = ord("c")
     NOTE = ord("n")
     EXIT = ord("x")
+    FILE = ord("f")
+    FILE_END = ord("g")
+    PUT_FAILED = ord("p")
     FATAL = ord("!")
 
 
@@ -92,9 +101,17 @@ def encode_data(command: Command, data: bytes) -> bytes:
     )
 
 
-def encode_go(timeout: float, output_limit: int, *, stdin: bool) -> bytes:
-    """The frame that begins a run; the timeout is in seconds."""
-    return encode(Command.GO, _GO.pack(max(1, round(timeout * 1000)), output_limit, int(stdin)))
+def encode_go(
+    timeout: float, output_limit: int, *, stdin: bool, hold: bool = False, tmp: int = 0
+) -> bytes:
+    """The frame that begins a run.
+
+    The timeout is in seconds; with `hold` its files can be had after its end, until
+    RELEASE; `tmp` is the size of all that it can write, 0 as the container has it.
+    """
+    flags = (_STDIN if stdin else 0) | (_HOLD if hold else 0)
+    milliseconds = max(1, round(timeout * 1000))
+    return encode(Command.GO, _GO.pack(milliseconds, output_limit, tmp, flags))
 
 
 def decode_verdict(payload: bytes) -> Verdict:

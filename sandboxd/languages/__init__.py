@@ -47,12 +47,16 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     start: list[str]
     """The interpreter. It writes a line to descriptor 4 when it is up, reads its
     message from descriptor 3 to the end, and then runs the program."""
-    message: Literal["json", "shell"]
-    """What it reads: `{"args": […], "env": {…}}`, or shell commands to the same end."""
+    message: Literal["fields", "shell"]
+    """What it reads: fields that a NUL ends each (how many arguments there are, the
+    arguments, and NAME=VALUE of the environment), or shell commands to that end."""
     image: Image
     aliases: list[str] = []
     runner: str | None = None
     """A script beside this file, laid into the image's /sandboxd."""
+    template: bool = False
+    """Whether `start` is forked for each run: it then speaks with the guest through
+    /sandboxd/enter.so, and its arguments name what to import before."""
     env: dict[str, str] = {}
     folder: Path = BUILTIN
     """Where the file stood; set when it is read."""
@@ -68,8 +72,9 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
                 raise InvalidParamsError(f"not an environment variable: {name!r}")
         if any("\0" in argument for argument in args):
             raise InvalidParamsError("an argument cannot contain a NUL character")
-        if self.message == "json":
-            return msgspec.json.encode({"args": args, "env": env})
+        if self.message == "fields":
+            fields = [str(len(args)), *args, *(f"{name}={value}" for name, value in env.items())]
+            return b"".join(field.encode() + b"\0" for field in fields)
         for name in env:
             if not (name.isascii() and name.isidentifier()):
                 raise InvalidParamsError(

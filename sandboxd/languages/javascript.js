@@ -10,10 +10,13 @@
 
   fs.writeSync(NOTE, '\n');
   fs.closeSync(NOTE);
-  const message = JSON.parse(fs.readFileSync(MESSAGE, 'utf8'));
+  const [count, ...fields] = fs.readFileSync(MESSAGE, 'utf8').split('\0').slice(0, -1);
   fs.closeSync(MESSAGE);
-  process.argv.push(...message.args);
-  Object.assign(process.env, message.env);
+  process.argv.push(...fields.splice(0, Number(count)));
+  for (const pair of fields) {
+    const [, name, value] = /^([^=]*)=([^]*)$/.exec(pair);
+    process.env[name] = value;
+  }
 
   // An ES module is told apart as newer Nodes do by themselves: it does not
   // compile as a script, and the error says why. This Node goes by the name,

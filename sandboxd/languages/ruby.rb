@@ -1,11 +1,10 @@
 # Holds Ruby, already started, until the program is there; then runs it as Ruby
 # would run a file, with nothing of this one in its traces.
-require "json"
-
 IO.for_fd(4, "w").tap { |note| note.write("\n") }.close
-message = IO.for_fd(3, "r").then { |pipe| JSON.parse(pipe.read).tap { pipe.close } }
-ARGV.concat(message["args"])
-message["env"].each { |name, value| ENV[name] = value }
+count, *fields = IO.for_fd(3, "r:UTF-8").then { |pipe| pipe.read.split("\0", -1).tap { pipe.close } }
+fields.pop
+ARGV.concat(fields.shift(count.to_i))
+fields.each { |pair| pair.split("=", 2).then { |name, value| ENV[name] = value } }
 $0 = "/sandbox/main.rb"
 File.open($0).then do |file|
   file.each_line { |line| break if line.chomp == "__END__" }

@@ -63,8 +63,9 @@ def test_containers_that_an_earlier_daemon_left_are_swept_at_start(
     own_daemon: RunningDaemon,
 ) -> None:
     """Its containers are stopped first, so that its death does not end them."""
+    with own_daemon.client() as client:
+        eventually(lambda: all(pool.idle for pool in client.status().pools), "pools are full")
     left = own_daemon.containers()
-    assert left
     subprocess.run(["docker", "pause", *left], check=True, capture_output=True)
     own_daemon.process.kill()
     own_daemon.process.wait()

@@ -1,0 +1,32 @@
+/* Files of the work folder, for the daemon: laid in, listed, read.
+ *
+ * The program may have made of the folder what it likes, and in a session it is
+ * still running: no link is followed, no mount is crossed, nothing but a regular
+ * file is opened, and what could take long is done in a process of its own. */
+#ifndef SANDBOXD_FILES_H
+#define SANDBOXD_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Makes a file, and the folders on its way; returns a descriptor to write to,
+ * or -1 with errno set. */
+int files_create(int work, const char *path);
+
+/* A process that writes what was asked for into a pipe. */
+struct helper {
+	pid_t pid; /* -1: none */
+	int pipe;
+	bool reaped;
+	int status; /* its wait status, once reaped */
+};
+
+/* Lists everything below the work folder: for each, its type (one letter, as
+ * find -printf %y has it), its size, its path, and a NUL, with blanks between. */
+int files_list(struct helper *helper, int work, const char *leave_out);
+
+/* Sends the bytes of a regular file. */
+int files_read(struct helper *helper, int work, const char *path);
+
+#endif

@@ -1,0 +1,84 @@
+/* What the parts of the guest share: guest.c has the loop and the daemon's
+ * commands, life.c the life of a child, pump.c the bytes that flow. */
+#ifndef SANDBOXD_GUEST_H
+#define SANDBOXD_GUEST_H
+
+#include "child.h"
+#include "files.h"
+#include "frame.h"
+#include "template.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	STDIN_WINDOW = 262144, /* what the daemon may send ahead of CREDIT */
+	NOTE_LIMIT = 65536,    /* bytes a run; more is thrown away */
+	OUTPUT_FLOOD = 64,     /* times the output limit, then the run is ended */
+	TEARDOWN_MS = 10000,   /* a namespace that outlives its kill by this is given up */
+	REASON_BYTES = 128,
+};
+
+enum state {
+	STARTING, /* a child is being made; nobody may use it yet */
+	WAITING,  /* it waits; the daemon fills in files, code and message */
+	ARMING,	  /* GO was said, but a limit is being set */
+	RUNNING,  /* from GO until its end is known */
+	DRAINING, /* all its processes are gone, what they wrote is not sent yet */
+	HELD,	  /* its verdict is sent, its files are still wanted */
+	LEAVING,  /* its namespaces are being taken down */
+};
+
+struct guest {
+	enum state state;
+	bool namespaces;
+	bool greeted;
+	char reason[REASON_BYTES]; /* why there are no namespaces */
+	const char *oom_path;
+	struct options options;
+	struct sock_fprog filter;
+	struct template template;
+	struct child child;
+	struct helper helper;
+	struct go go;
+	struct verdict verdict;
+	uint64_t started_us;
+	uint64_t deadline_us; /* 0: none */
+	uint64_t noted;
+	int put;	     /* the file that DATA goes to, or -1 */
+	uint32_t credit;     /* stdin taken and not told yet */
+	bool stdin_ends;
+	size_t stdin_used;
+	uint8_t stdin_bytes[STDIN_WINDOW];
+	struct outbox outbox;
+	struct inbox inbox;
+};
+
+extern struct guest guest;
+
+uint64_t now_us(void);
+/* Frames other than output are few and small; the reserve holds them. */
+void send_event(enum event type, const void *payload, size_t length);
+/* Says what cannot be, and ends the process and with it the container. */
+_Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* life.c */
+void start_first_child(void);
+void start_child(void);
+void runner_waits(void);
+void begin_run(const struct go *go);
+void kill_child(enum cause cause);
+void hear_init(void);
+void hear_template(void);
+void reap(int signals);
+void follow_up(void);
+void deadline_passed(void);
+
+/* pump.c */
+void pump_output(int stream);
+void pump_note(void);
+void pump_stdin(void);
+void pump_file(void);
+void take_stdin(const uint8_t *bytes, size_t length);
+
+#endif

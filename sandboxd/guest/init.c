@@ -1,0 +1,301 @@
+#define _GNU_SOURCE
+#include "child.h"
+#include "enter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	INNER_ID = 1000, /* the program's uid and gid as it sees them */
+	CANNOT_START = 127,
+};
+
+static void send_report(int control, const struct report *report, const int *fds, size_t count)
+{
+	struct iovec data = {(void *)report, sizeof(*report)};
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(2 * sizeof(int))];
+	} ancillary = {0};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+
+	if (count > 0) {
+		message.msg_control = &ancillary;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		ancillary.header.cmsg_level = SOL_SOCKET;
+		ancillary.header.cmsg_type = SCM_RIGHTS;
+		ancillary.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(&ancillary.header), fds, count * sizeof(int));
+	}
+	/* The guest is this process's only reader; without it there is no run. */
+	if (sendmsg(control, &message, MSG_NOSIGNAL) < 0)
+		_exit(1);
+}
+
+static _Noreturn void fail(int control, const char *step)
+{
+	struct report report = {.kind = REPORT_FAILED, .value = errno};
+
+	snprintf(report.step, sizeof(report.step), "%s", step);
+	send_report(control, &report, NULL, 0);
+	_exit(1);
+}
+
+static void write_file(int control, const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		fail(control, path);
+	close_fd(&fd);
+}
+
+static void map_user(int control, uid_t uid, gid_t gid)
+{
+	char line[64];
+
+	write_file(control, "/proc/self/setgroups", "deny");
+	snprintf(line, sizeof(line), "%d %u 1", INNER_ID, uid);
+	write_file(control, "/proc/self/uid_map", line);
+	snprintf(line, sizeof(line), "%d %u 1", INNER_ID, gid);
+	write_file(control, "/proc/self/gid_map", line);
+}
+
+static void must_mount(int control, const char *source, const char *target, const char *type,
+		       unsigned long flags, const char *data)
+{
+	char step[48];
+
+	if (mount(source, target, type, flags, data) == 0)
+		return;
+	int saved = errno;
+	snprintf(step, sizeof(step), "mount %s", target);
+	errno = saved;
+	fail(control, step);
+}
+
+static void make_folder(int control, const char *path, mode_t mode)
+{
+	if (mkdir(path, mode) < 0 || chmod(path, mode) < 0)
+		fail(control, path);
+}
+
+static const unsigned long safe = MS_NOSUID | MS_NODEV;
+
+/* One tmpfs, so that one size bounds everything the program can write. */
+static void mount_all(int control, const struct options *options)
+{
+	char sizes[96];
+
+	snprintf(sizes, sizeof(sizes), "size=%llu,nr_inodes=%llu,mode=0755",
+		 (unsigned long long)options->tmp_bytes, (unsigned long long)options->tmp_inodes);
+	must_mount(control, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	must_mount(control, "tmpfs", "/tmp", "tmpfs", safe, sizes);
+	make_folder(control, "/tmp/work", 0755);
+	make_folder(control, "/tmp/shm", 01777);
+	make_folder(control, "/tmp/tmp", 01777);
+	must_mount(control, "/tmp/work", WORK_FOLDER, NULL, MS_BIND, NULL);
+	must_mount(control, "/tmp/shm", "/dev/shm", NULL, MS_BIND, NULL);
+	must_mount(control, "/tmp/tmp", "/tmp", NULL, MS_BIND, NULL);
+	/* Each of these shows the new namespaces, and hides the container's. */
+	must_mount(control, "mqueue", "/dev/mqueue", "mqueue", safe | MS_NOEXEC, NULL);
+	must_mount(control, "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		   "newinstance,ptmxmode=0666,mode=0620");
+	must_mount(control, "proc", "/proc", "proc", safe | MS_NOEXEC, "subset=pid");
+	must_mount(control, "none", "/sys", "tmpfs", safe | MS_NOEXEC | MS_RDONLY,
+		   "size=0,nr_inodes=1,mode=0555");
+}
+
+static void raise_loopback(int control)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		fail(control, "raise loopback");
+	close_fd(&fd);
+}
+
+/* The code file is open for the guest, and mounted over itself read-only for
+ * the program: neither written nor replaced by it. */
+static int make_code_file(int control, const struct options *options, bool namespaces)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), WORK_FOLDER "/%s", options->code_name);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (fd < 0)
+		fail(control, "create the code file");
+	if (namespaces) {
+		must_mount(control, path, path, NULL, MS_BIND, NULL);
+		must_mount(control, NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | safe,
+			   NULL);
+	}
+	return fd;
+}
+
+static _Noreturn void become_program(const struct options *options,
+				     const struct sock_fprog *filter, const struct ends *ends)
+{
+	struct entrance entrance = {.pidfd = -1,
+				    .in = ends->in,
+				    .out = ends->out,
+				    .err = ends->err,
+				    .message = ends->message,
+				    .note = ends->note,
+				    .filter_length = filter->len,
+				    .filter = filter->filter};
+	long result = enter(&entrance);
+
+	if (result == 0) {
+		execvp(options->argv[0], options->argv);
+		entrance.step = options->argv[0];
+		result = -errno;
+	}
+	/* By now this is the program's stderr, which the guest reads. */
+	dprintf(STDERR_FILENO, "cannot start: %s: %s\n", entrance.step, strerror((int)-result));
+	_exit(CANNOT_START);
+}
+
+/* Everything in the namespace dies before its end is told: nobody is left to
+ * hold a pipe open or to write one more byte. */
+static _Noreturn void finish(int control, int status)
+{
+	struct report report = {.kind = REPORT_ENDED, .value = status};
+	struct rusage usage;
+	pid_t pid;
+
+	if (kill(-1, SIGKILL) < 0 && errno != ESRCH)
+		fail(control, "kill what is left");
+	do
+		pid = waitpid(-1, NULL, 0);
+	while (pid > 0 || errno == EINTR);
+	if (getrusage(RUSAGE_CHILDREN, &usage) < 0)
+		fail(control, "getrusage");
+	report.cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+			(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+	report.rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	send_report(control, &report, NULL, 0);
+	_exit(0);
+}
+
+static void obey(int control)
+{
+	struct report resized = {.kind = REPORT_RESIZED};
+	struct order order;
+	char size[32];
+	ssize_t count = recv(control, &order, sizeof(order), 0);
+
+	if (count == 0)
+		_exit(1); /* the guest has gone, and so does all of this */
+	if (count != sizeof(order))
+		fail(control, "hear the guest");
+	switch (order.kind) {
+	case ORDER_SEAL:
+		if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+			fail(control, "undumpable");
+		break;
+	case ORDER_RESIZE:
+		snprintf(size, sizeof(size), "size=%llu", (unsigned long long)order.bytes);
+		must_mount(control, NULL, "/tmp", NULL, MS_REMOUNT | safe, size);
+		send_report(control, &resized, NULL, 0);
+		break;
+	case ORDER_END:
+		finish(control, order.status);
+	}
+}
+
+static void reap(int control, int signals, pid_t program)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	if (read(signals, &info, sizeof(info)) < 0)
+		fail(control, "read a signal");
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == program)
+			finish(control, status);
+}
+
+static _Noreturn void serve(int control, int signals, pid_t program)
+{
+	struct pollfd fds[] = {{control, POLLIN, 0}, {signals, POLLIN, 0}};
+
+	for (;;) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			fail(control, "poll");
+		if (fds[0].revents)
+			obey(control);
+		if (fds[1].revents)
+			reap(control, signals, program);
+	}
+}
+
+static int open_signals(int control)
+{
+	sigset_t set;
+	int fd;
+
+	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGCHLD) < 0)
+		fail(control, "signal set");
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (fd < 0)
+		fail(control, "signalfd");
+	return fd;
+}
+
+_Noreturn void be_init(int control, const struct options *options,
+		       const struct sock_fprog *filter, const struct ends *ends,
+		       bool namespaces)
+{
+	struct report prepared = {.kind = REPORT_PREPARED};
+	int passed[2];
+	pid_t program = -1;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		fail(control, "set the parent death signal");
+	/* An undumpable process's files in /proc belong to root. The guest seals
+	 * this one again before there is a program. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		fail(control, "dumpable");
+	if (namespaces) {
+		map_user(control, options->uid, options->gid);
+		mount_all(control, options);
+		raise_loopback(control);
+	} else if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
+		fail(control, "become subreaper");
+	}
+	passed[0] = make_code_file(control, options, namespaces);
+	passed[1] = open(WORK_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (passed[1] < 0)
+		fail(control, "open the work folder");
+	if (!options->template) {
+		program = fork();
+		if (program < 0)
+			fail(control, "fork");
+		if (program == 0)
+			become_program(options, filter, ends);
+	}
+	send_report(control, &prepared, passed, 2);
+	/* Nothing but control stays open, or the program's pipes never end. */
+	if (dup2(control, 0) < 0 || syscall(SYS_close_range, 1, ~0U, 0) < 0)
+		fail(control, "close descriptors");
+	serve(0, open_signals(0), program);
+}

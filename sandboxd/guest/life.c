@@ -1,0 +1,383 @@
+/* The life of a child, from its start to its last process's end. */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void set_deadline(uint64_t milliseconds)
+{
+	guest.deadline_us = now_us() + milliseconds * 1000;
+}
+
+static uint32_t oom_kills(void)
+{
+	char text[512];
+	const char *found;
+	ssize_t count;
+	int fd = open(guest.oom_path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0; /* no cgroup to be seen: the daemon asks the engine */
+	count = read(fd, text, sizeof(text) - 1);
+	close_fd(&fd);
+	text[count < 0 ? 0 : count] = '\0';
+	found = strstr(text, "oom_kill ");
+	return found ? (uint32_t)strtoul(found + strlen("oom_kill "), NULL, 10) : 0;
+}
+
+/* --- start --- */
+
+static int write_once(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t count = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	close_fd(&fd);
+	return count == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+/* A user namespace of the guest's own, above all the children's: a template
+ * needs a say in theirs to put a fork into one. Nothing outside changes. */
+static int own_namespace(void)
+{
+	char line[64];
+
+	if (unshare(CLONE_NEWUSER) < 0)
+		return -1;
+	if (write_once("/proc/self/setgroups", "deny") < 0)
+		return -1;
+	snprintf(line, sizeof(line), "%u %u 1", guest.options.uid, guest.options.uid);
+	if (write_once("/proc/self/uid_map", line) < 0)
+		return -1;
+	snprintf(line, sizeof(line), "%u %u 1", guest.options.gid, guest.options.gid);
+	return write_once("/proc/self/gid_map", line);
+}
+
+void start_first_child(void)
+{
+	guest.options.uid = getuid();
+	guest.options.gid = getgid();
+	guest.namespaces = own_namespace() == 0;
+	if (!guest.namespaces)
+		snprintf(guest.reason, sizeof(guest.reason), "a user namespace: %s",
+			 strerror(errno));
+	guest.template.pid = guest.template.socket = -1;
+	/* Not before: an undumpable process's files in /proc belong to root. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		fatal("undumpable: %s", strerror(errno));
+	if (guest.options.template &&
+	    template_start(&guest.template, &guest.options, &guest.filter, guest.namespaces) < 0)
+		fatal("start the template: %s", strerror(errno));
+	start_child();
+}
+
+void start_child(void)
+{
+	guest.state = STARTING;
+	guest.noted = 0;
+	guest.credit = 0;
+	guest.stdin_used = 0;
+	guest.stdin_ends = false;
+	set_deadline(TEARDOWN_MS);
+	if (child_start(&guest.child, &guest.options, &guest.filter, guest.namespaces) < 0)
+		fatal("start a child: %s", strerror(errno));
+}
+
+/* This host refuses what a child needs. One run in a container is as safe; the
+ * daemon is told to destroy it afterwards. */
+static void do_without_namespaces(const struct report *report)
+{
+	snprintf(guest.reason, sizeof(guest.reason), "%s: %s", report->step,
+		 strerror(report->value));
+	if (waitpid(guest.child.init, NULL, 0) < 0)
+		fatal("wait: %s", strerror(errno));
+	child_close(&guest.child);
+	guest.namespaces = false;
+	start_child();
+}
+
+static _Noreturn void child_failed(const char *what, int status)
+{
+	char words[512];
+	int from = guest.options.template ? guest.template.words : guest.child.out[1];
+	ssize_t count = read(from, words, sizeof(words) - 1);
+
+	words[count < 0 ? 0 : count] = '\0';
+	fatal("%s ended before it was ready (wait status %d): %s", what, status, words);
+}
+
+static void greet(void)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "version=%d\nnamespaces=%d\nreason=%s\n", FRAME_VERSION,
+		 guest.namespaces, guest.reason);
+	guest.greeted = true;
+	send_event(EVT_HELLO, text, strlen(text));
+}
+
+static void prepared(void)
+{
+	if (!guest.greeted)
+		greet();
+	if (guest.options.template &&
+	    template_fork(&guest.template, &guest.child, guest.namespaces) < 0)
+		child_failed("the template", errno);
+}
+
+void runner_waits(void)
+{
+	const struct order seal = {.kind = ORDER_SEAL};
+
+	if (child_order(&guest.child, &seal) < 0)
+		fatal("seal the child: %s", strerror(errno));
+	guest.state = WAITING;
+	guest.deadline_us = 0;
+	send_event(EVT_READY, NULL, 0);
+}
+
+/* --- run --- */
+
+static void launch(void)
+{
+	guest.state = RUNNING;
+	guest.started_us = now_us();
+	set_deadline(guest.go.timeout_ms);
+	close_fd(&guest.child.code);
+	close_fd(&guest.put);
+	if (!(guest.go.flags & GO_STDIN))
+		close_fd(&guest.child.in);
+	close_fd(&guest.child.message); /* this the runner waits for */
+}
+
+void begin_run(const struct go *go)
+{
+	const struct order resize = {.kind = ORDER_RESIZE, .bytes = go->tmp_bytes};
+
+	guest.go = *go;
+	guest.verdict = (struct verdict){.oom_kills = oom_kills()};
+	if (go->tmp_bytes == 0 || !guest.namespaces) {
+		launch();
+		return;
+	}
+	guest.state = ARMING;
+	set_deadline(TEARDOWN_MS);
+	if (child_order(&guest.child, &resize) < 0)
+		fatal("resize: %s", strerror(errno));
+}
+
+/* An init's death is the death of all in its pid namespace. Without one there is
+ * nothing in the container but this process, which is exempt, and the run's. */
+static void kill_processes(void)
+{
+	if (kill(guest.namespaces ? guest.child.init : -1, SIGKILL) < 0 && errno != ESRCH)
+		fatal("kill the child: %s", strerror(errno));
+}
+
+void kill_child(enum cause cause)
+{
+	if (guest.verdict.cause != CAUSE_EXITED)
+		return; /* it is being killed */
+	guest.verdict.cause = (uint8_t)cause;
+	set_deadline(TEARDOWN_MS);
+	kill_processes();
+}
+
+/* How long draining lasts is up to whoever reads the output. */
+static void start_draining(void)
+{
+	guest.verdict.ran_us = now_us() - guest.started_us;
+	guest.deadline_us = 0;
+	guest.state = DRAINING;
+}
+
+static void add_usage(uint64_t cpu_us, uint64_t rss_bytes)
+{
+	guest.verdict.cpu_us += cpu_us;
+	if (rss_bytes > guest.verdict.rss_bytes)
+		guest.verdict.rss_bytes = rss_bytes;
+}
+
+static void ended(const struct report *report)
+{
+	if (guest.state == STARTING || guest.state == WAITING)
+		child_failed("the interpreter", report->value);
+	if (guest.state != RUNNING && guest.state != ARMING)
+		return;
+	add_usage(report->cpu_us, report->rss_bytes);
+	if (WIFSIGNALED(report->value)) {
+		guest.verdict.exit_code = -1;
+		guest.verdict.signal = WTERMSIG(report->value);
+	} else {
+		guest.verdict.exit_code = WEXITSTATUS(report->value);
+	}
+	start_draining();
+}
+
+void hear_init(void)
+{
+	struct report report;
+	int got = child_report(&guest.child, &report);
+
+	if (got < 0)
+		close_fd(&guest.child.control); /* SIGCHLD tells the rest */
+	if (got <= 0)
+		return;
+	switch (report.kind) {
+	case REPORT_PREPARED:
+		prepared();
+		break;
+	case REPORT_FAILED:
+		if (guest.greeted || !guest.namespaces)
+			fatal("%s: %s", report.step, strerror(report.value));
+		do_without_namespaces(&report);
+		break;
+	case REPORT_RESIZED:
+		if (guest.state == ARMING)
+			launch();
+		break;
+	case REPORT_ENDED:
+		ended(&report);
+		break;
+	}
+}
+
+/* A fork of the template's has ended; its init sees to the rest. */
+void hear_template(void)
+{
+	struct template_report report;
+	struct order end = {.kind = ORDER_END};
+	int got = template_hear(&guest.template, &report);
+
+	if (got < 0)
+		close_fd(&guest.template.socket); /* SIGCHLD tells the rest */
+	if (got <= 0)
+		return;
+	if (guest.state == STARTING || guest.state == WAITING)
+		child_failed("a fork of the template", report.status);
+	add_usage(report.cpu_us, report.rss_bytes);
+	end.status = report.status;
+	/* Where the init was killed it does not hear this, nor need it. */
+	if (child_order(&guest.child, &end) < 0 && errno != EPIPE && errno != EBADF &&
+	    errno != ECONNRESET)
+		fatal("end the child: %s", strerror(errno));
+}
+
+/* The init has been reaped: nothing of its namespaces is left. */
+static void child_is_gone(const struct rusage *usage)
+{
+	hear_init(); /* its last report may be unread still */
+	if (!guest.namespaces)
+		kill_processes();
+	guest.child.init = -1;
+	if (guest.state == STARTING || guest.state == WAITING)
+		fatal("the child ended before its run");
+	if (guest.state != RUNNING && guest.state != ARMING)
+		return;
+	/* Killed by us, or by the kernel for want of memory. */
+	if (guest.verdict.cause == CAUSE_EXITED)
+		guest.verdict.cause = CAUSE_LOST;
+	guest.verdict.exit_code = -1;
+	guest.verdict.signal = SIGKILL;
+	add_usage((uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000 +
+			  (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec),
+		  (uint64_t)usage->ru_maxrss * 1024);
+	start_draining();
+}
+
+/* What it sent may be unread still; see follow_up. */
+static void helper_is_gone(int status)
+{
+	guest.helper.reaped = true;
+	guest.helper.status = status;
+}
+
+/* Without namespaces it is killed with the run; the container ends as well. */
+static void template_is_gone(int status)
+{
+	if (guest.namespaces || guest.state == STARTING)
+		child_failed("the template", status);
+	guest.template.busy = false;
+	close_fd(&guest.template.socket);
+}
+
+void reap(int signals)
+{
+	struct signalfd_siginfo info;
+	struct rusage usage;
+	pid_t pid;
+	int status;
+
+	while (read(signals, &info, sizeof(info)) > 0)
+		;
+	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+		if (pid == guest.child.init)
+			child_is_gone(&usage);
+		else if (pid == guest.helper.pid)
+			helper_is_gone(status);
+		else if (pid == guest.template.pid)
+			template_is_gone(status);
+		/* Others are orphans, where there are no namespaces. */
+	}
+	if (pid < 0 && errno != ECHILD)
+		fatal("wait: %s", strerror(errno));
+}
+
+/* --- end --- */
+
+static void send_verdict(void)
+{
+	struct verdict *verdict = &guest.verdict;
+
+	verdict->oom_kills = oom_kills() - verdict->oom_kills;
+	send_event(EVT_EXIT, verdict, sizeof(*verdict));
+	if (guest.go.flags & GO_HOLD) {
+		guest.state = HELD;
+		return;
+	}
+	guest.state = LEAVING;
+	set_deadline(TEARDOWN_MS);
+}
+
+/* What follows from where things stand, in the order of a life. */
+void follow_up(void)
+{
+	if (guest.credit > 0 && outbox_room(&guest.outbox) > 0) {
+		send_event(EVT_CREDIT, &guest.credit, sizeof(guest.credit));
+		guest.credit = 0;
+	}
+	if (guest.helper.reaped && guest.helper.pipe < 0 && outbox_room(&guest.outbox) > 0) {
+		int32_t number = WIFEXITED(guest.helper.status) ? WEXITSTATUS(guest.helper.status)
+								: EIO;
+
+		guest.helper.reaped = false;
+		guest.helper.pid = -1;
+		send_event(EVT_FILE_END, &number, sizeof(number));
+	}
+	if (guest.state == DRAINING && guest.child.out[0] < 0 && guest.child.out[1] < 0 &&
+	    !guest.template.busy)
+		send_verdict();
+	if (guest.state == LEAVING && guest.child.init < 0) {
+		child_close(&guest.child);
+		start_child();
+	}
+}
+
+void deadline_passed(void)
+{
+	if (guest.state == RUNNING && guest.verdict.cause == CAUSE_EXITED)
+		kill_child(CAUSE_TIMEOUT);
+	else
+		fatal("a child did not %s in time", guest.state == STARTING ? "start" : "end");
+}

@@ -1,0 +1,122 @@
+/* Bytes between the program's pipes and the daemon's frames. Every descriptor
+ * here is non-blocking; EAGAIN means: another time. */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool later(ssize_t count)
+{
+	return count < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* Past its limit a stream is read and thrown away, so that the program neither
+ * blocks nor floods the engine. */
+void pump_output(int stream)
+{
+	uint8_t scratch[FRAME_PAYLOAD_MAX];
+	uint64_t written = guest.verdict.written[stream];
+	uint64_t left = written < guest.go.output_limit ? guest.go.output_limit - written : 0;
+	size_t room = outbox_room(&guest.outbox);
+	ssize_t count;
+
+	if (left == 0) {
+		count = read(guest.child.out[stream], scratch, sizeof(scratch));
+	} else {
+		if (room == 0)
+			return;
+		if (room > FRAME_PAYLOAD_MAX)
+			room = FRAME_PAYLOAD_MAX;
+		count = read(guest.child.out[stream], outbox_payload(&guest.outbox), room);
+	}
+	if (later(count))
+		return;
+	if (count < 0)
+		fatal("read output: %s", strerror(errno));
+	if (count == 0) {
+		close_fd(&guest.child.out[stream]);
+		return;
+	}
+	if (left > 0)
+		outbox_commit(&guest.outbox, stream == 0 ? EVT_STDOUT : EVT_STDERR,
+			      (uint64_t)count < left ? (size_t)count : (size_t)left);
+	guest.verdict.written[stream] = written + (uint64_t)count;
+	if (guest.state == RUNNING &&
+	    guest.verdict.written[stream] / OUTPUT_FLOOD > guest.go.output_limit)
+		kill_child(CAUSE_OUTPUT);
+}
+
+/* The runner speaks first, to say that it waits. Later words may be the
+ * program's own: they are sent on as they are, and mean nothing here. */
+void pump_note(void)
+{
+	uint8_t bytes[1024];
+	ssize_t count = read(guest.child.note, bytes, sizeof(bytes));
+
+	if (later(count))
+		return;
+	if (count <= 0) {
+		close_fd(&guest.child.note);
+	} else if (guest.state == STARTING) {
+		runner_waits();
+	} else if (guest.noted < NOTE_LIMIT) {
+		guest.noted += (uint64_t)count;
+		send_event(EVT_NOTE, bytes, (size_t)count);
+	}
+}
+
+void pump_stdin(void)
+{
+	ssize_t count = (ssize_t)guest.stdin_used;
+
+	if (count > 0)
+		count = write(guest.child.in, guest.stdin_bytes, guest.stdin_used);
+	if (later(count))
+		return;
+	if (count < 0) {
+		/* The program closed its stdin: the rest has no reader. */
+		close_fd(&guest.child.in);
+		count = (ssize_t)guest.stdin_used;
+	}
+	guest.credit += (uint32_t)count;
+	guest.stdin_used -= (size_t)count;
+	memmove(guest.stdin_bytes, guest.stdin_bytes + count, guest.stdin_used);
+	if (guest.stdin_used == 0 && guest.stdin_ends)
+		close_fd(&guest.child.in);
+}
+
+void take_stdin(const uint8_t *bytes, size_t length)
+{
+	if (guest.state != RUNNING && guest.state != ARMING)
+		return; /* the run ended while it was under way */
+	if (guest.child.in < 0) {
+		guest.credit += (uint32_t)length;
+		return;
+	}
+	if (length > sizeof(guest.stdin_bytes) - guest.stdin_used)
+		fatal("stdin past the window");
+	memcpy(guest.stdin_bytes + guest.stdin_used, bytes, length);
+	guest.stdin_used += length;
+}
+
+/* What a helper sends. Its end is told when it was reaped. */
+void pump_file(void)
+{
+	size_t room = outbox_room(&guest.outbox);
+	ssize_t count;
+
+	if (room == 0)
+		return;
+	count = read(guest.helper.pipe, outbox_payload(&guest.outbox),
+		     room < FRAME_PAYLOAD_MAX ? room : FRAME_PAYLOAD_MAX);
+	if (later(count))
+		return;
+	if (count < 0)
+		fatal("read from a helper: %s", strerror(errno));
+	if (count == 0)
+		close_fd(&guest.helper.pipe);
+	else
+		outbox_commit(&guest.outbox, EVT_FILE, (size_t)count);
+}

@@ -1,0 +1,256 @@
+"""The guest of the engine double: the frames' other side, in this process.
+
+It is written from frame.h and shares no code with the daemon's codec.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import struct
+from collections import Counter
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from sandboxd.engine.port import Receiver
+from sandboxd.guest.frames import STDIN_WINDOW, VERSION, Cause, Command, Event
+from tests.support.program import Events, Process, Program, Signalled, run_script
+
+_PIPE = 64 * 1024
+"""Bytes that the container may be ahead of whoever reads its output."""
+_TURNS_TO_START = 20
+"""Turns of the loop until the next child waits: it comes after the run was given back."""
+
+
+class Temper(Struct):
+    """How guests behave from now on."""
+
+    namespaces: bool = True
+    version: int = VERSION
+    silent: bool = False
+    """Starts, and never says that a child waits."""
+    prompt: bool = False
+    """The next child waits in the same breath as the last one's verdict."""
+    stuck: bool = False
+    """The next child never comes."""
+    deaf: bool = False
+    """Does not obey KILL."""
+    chunk: int = _PIPE
+    """Bytes that arrive at once."""
+
+
+class Streams:
+    """The attachment: either side's bytes, held up as a real one's are."""
+
+    def __init__(self, receiver: Receiver, temper: Temper, hear: Callable[[bytes], None]) -> None:
+        self.paused = False
+        self.unread = bytearray()
+        self._receiver = receiver
+        self._temper = temper
+        self._hear = hear
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._open = True
+        self._ended = False
+
+    def write(self, data: bytes) -> None:
+        self._loop.call_soon(self._hear, data)
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        self._loop.call_soon(self._deliver)
+
+    def close(self) -> None:
+        """The daemon lets go: the guest's stdin ends."""
+        self.unread.clear()
+        self.paused = False
+        self._hear(b"")
+
+    def say(self, data: bytes) -> None:
+        self.unread += data
+        self._loop.call_soon(self._deliver)
+
+    def end(self) -> None:
+        """The container is gone; what it said before may be read still."""
+        self._ended = True
+        self._loop.call_soon(self._deliver)
+
+    async def room(self) -> None:
+        while len(self.unread) >= _PIPE:
+            self._room.clear()
+            await self._room.wait()
+
+    def _deliver(self) -> None:
+        while self.unread and not self.paused:
+            piece = bytes(self.unread[: self._temper.chunk])
+            del self.unread[: len(piece)]
+            self._receiver.stdout(piece)
+        self._room.set()
+        if self._ended and self._open and not self.unread:
+            self._open = False
+            self._receiver.closed()
+
+
+class FakeGuest:
+    """A container's first process: obeys commands, and runs one program at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        labels: dict[str, str],
+        temper: Temper,
+        events: Events,
+        programs: dict[str, Program],
+    ) -> None:
+        self.name = name
+        self.labels = labels
+        self.events = events
+        self.heard = Counter[Command]()
+        """Frames that came in, by their type."""
+        self.faults: list[str] = []
+        """What the daemon should not have sent."""
+        self.gone = asyncio.Event()
+        self.streams: Streams | None = None
+        self.process: Process | None = None
+        self._temper = temper
+        self._programs = programs
+        self._waits = False
+        self._inbox = bytearray()
+        self._parts: dict[Command, bytearray] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def attach(self, receiver: Receiver) -> Streams:
+        self.streams = Streams(receiver, self._temper, self._hear)
+        return self.streams
+
+    def boot(self) -> None:
+        hello = f"version={self._temper.version}\nnamespaces={int(self._temper.namespaces)}\n"
+        self.say(Event.HELLO, hello.encode())
+        if not self._temper.silent:
+            self._await_run()
+
+    def die(self) -> None:
+        """The container is lost, whatever runs in it."""
+        if self.gone.is_set():
+            return
+        self.gone.set()
+        if self._task is not None:
+            self._task.cancel()
+        if self.streams is not None:
+            self.streams.end()
+
+    # --- to the daemon ---
+
+    def utter(self, data: bytes) -> None:
+        """Bytes as they are, frames or not."""
+        if self.streams is not None and not self.gone.is_set():
+            self.streams.say(data)
+
+    def say(self, event: Event, payload: bytes = b"") -> None:
+        self.utter(struct.pack("<IB", len(payload), event) + payload)
+
+    def credit(self, count: int) -> None:
+        self.say(Event.CREDIT, struct.pack("<I", count))
+
+    async def room(self) -> None:
+        if self.streams is not None:
+            await self.streams.room()
+
+    # --- from the daemon ---
+
+    def _hear(self, data: bytes) -> None:
+        if not data:
+            self.die()
+            return
+        self._inbox += data
+        while len(self._inbox) >= 5 and not self.gone.is_set():
+            length, kind = struct.unpack_from("<IB", self._inbox)
+            if len(self._inbox) < 5 + length:
+                return
+            payload = bytes(self._inbox[5 : 5 + length])
+            del self._inbox[: 5 + length]
+            self.heard[Command(kind)] += 1
+            self._obey(Command(kind), payload)
+
+    def _obey(self, command: Command, payload: bytes) -> None:
+        process = self.process
+        match command:
+            case Command.CODE | Command.MESSAGE | Command.GO if not self._waits:
+                self._refuse(f"{command.name} out of place")
+            case Command.CODE | Command.MESSAGE:
+                self._parts.setdefault(command, bytearray()).extend(payload)
+            case Command.GO:
+                self._go(payload)
+            case Command.KILL if not self._temper.deaf:
+                self.end(Cause.KILLED)
+            case Command.STDIN if process is not None:
+                self._take_stdin(process, payload)
+            case Command.STDIN_EOF if process is not None:
+                process.stdin_ends = True
+                process.stdin_came.set()
+
+    def _take_stdin(self, process: Process, data: bytes) -> None:
+        if process.stdin_ends:
+            self.credit(len(data))
+            return
+        process.stdin += data
+        process.stdin_came.set()
+        if len(process.stdin) > STDIN_WINDOW:
+            self._refuse("stdin past the window")
+
+    def _refuse(self, why: str) -> None:
+        self.faults.append(why)
+        self.say(Event.FATAL, why.encode())
+        self.die()
+
+    # --- a run ---
+
+    def _await_run(self) -> None:
+        self._waits = True
+        self._parts.clear()
+        self.say(Event.READY)
+
+    def _go(self, payload: bytes) -> None:
+        milliseconds, limit = struct.unpack_from("<IQ", payload)
+        code = self._parts.get(Command.CODE, bytearray()).decode()
+        count, *fields = self._parts[Command.MESSAGE].decode().split("\0")[:-1]
+        self._waits = False
+        self.process = process = Process(self, code, limit, stdin=bool(payload[-1] & 1))
+        process.args = fields[: int(count)]
+        process.env = dict(pair.split("=", 1) for pair in fields[int(count) :])
+        self._task = asyncio.create_task(self._run(process, milliseconds / 1000))
+
+    def end(self, cause: Cause) -> None:
+        """Kills the program, if one runs and does not end already."""
+        if self.process is None or self._task is None or self.process.cause is not Cause.EXITED:
+            return
+        self.process.cause = cause
+        self._task.cancel()
+
+    async def _run(self, process: Process, seconds: float) -> None:
+        late = asyncio.get_running_loop().call_later(seconds, self.end, Cause.TIMEOUT)
+        code, number = -1, 0
+        try:
+            code = await self._programs.get(process.code, run_script)(process)
+        except Signalled as signalled:
+            number = signalled.number
+        except asyncio.CancelledError:
+            number = signal.SIGKILL
+        except Exception as error:  # the test's own program is wrong
+            self.faults.append(repr(error))
+        late.cancel()
+        self.process = None
+        if self.gone.is_set():
+            return
+        written = process.written[Event.STDOUT], process.written[Event.STDERR]
+        verdict = (process.cause, code, number, 1000, 2000, 4096, *written, process.oom_kills)
+        self.say(Event.EXIT, struct.pack("<BiiQQQQQI", *verdict))
+        if self._temper.stuck:
+            return
+        for _ in range(0 if self._temper.prompt else _TURNS_TO_START):
+            await asyncio.sleep(0)
+        self._await_run()

@@ -1,0 +1,168 @@
+"""Programs for the guests of the engine double.
+
+A program is a coroutine function, or a script of one verb a line: `out TEXT`,
+`err TEXT`, `cat`, `read COUNT`, `flood COUNT`, `mark EVENT`, `wait EVENT`,
+`hang`, `exit CODE`, `signal NUMBER`, `oom`, `die`, `garble`, `args`, `env NAME`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from sandboxd.guest.frames import OUTPUT_FLOOD, PAYLOAD_MAX, Cause, Event
+
+if TYPE_CHECKING:
+    from tests.support.guest import FakeGuest
+
+Program = Callable[["Process"], Awaitable[int]]
+
+
+class Signalled(Exception):  # noqa: N818 - it ends a program, and is no error
+    """A signal ended the program."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Process:
+    """A program under way, and what the guest counts of it."""
+
+    def __init__(self, guest: FakeGuest, code: str, limit: int, *, stdin: bool) -> None:
+        self.guest = guest
+        self.code = code
+        self.args: list[str] = []
+        self.env: dict[str, str] = {}
+        self.cause = Cause.EXITED
+        self.oom_kills = 0
+        self.written = {Event.STDOUT: 0, Event.STDERR: 0}
+        self.stdin = bytearray()
+        self.stdin_ends = not stdin
+        self.stdin_came = asyncio.Event()
+        self._limit = limit
+
+    async def write(self, data: bytes, stream: Event = Event.STDOUT) -> None:
+        """Prints; waits while nobody takes the output, and loses what is past the limit."""
+        sent = data[: max(0, self._limit - self.written[stream])]
+        self.written[stream] += len(data)
+        for start in range(0, len(sent), PAYLOAD_MAX):
+            await self.guest.room()
+            self.guest.say(stream, sent[start : start + PAYLOAD_MAX])
+        if self.written[stream] > OUTPUT_FLOOD * self._limit:
+            self.guest.end(Cause.OUTPUT)
+        await asyncio.sleep(0)  # so that what is written piece by piece arrives so
+
+    async def read(self, most: int = PAYLOAD_MAX) -> bytes:
+        """Some of stdin, once there is some; nothing at its end."""
+        while not self.stdin and not self.stdin_ends:
+            self.stdin_came.clear()
+            await self.stdin_came.wait()
+        data = bytes(self.stdin[:most])
+        del self.stdin[:most]
+        if data:
+            self.guest.credit(len(data))
+        return data
+
+
+async def run_script(process: Process) -> int:
+    for line in process.code.splitlines():
+        verb, _, rest = line.partition(" ")
+        if (code := await _VERBS[verb](process, rest)) is not None:
+            return code
+    return 0
+
+
+Verb = Callable[[Process, str], Awaitable[int | None]]
+
+
+async def _out(process: Process, text: str) -> None:
+    await process.write(f"{text}\n".encode())
+
+
+async def _err(process: Process, text: str) -> None:
+    await process.write(f"{text}\n".encode(), Event.STDERR)
+
+
+async def _cat(process: Process, _: str) -> None:
+    while data := await process.read():
+        await process.write(data)
+
+
+async def _read(process: Process, count: str) -> None:
+    left = int(count)
+    while left and (data := await process.read(left)):
+        left -= len(data)
+
+
+async def _flood(process: Process, count: str) -> None:
+    for _ in range(0, int(count), PAYLOAD_MAX):
+        await process.write(b"x" * PAYLOAD_MAX)
+
+
+async def _mark(process: Process, event: str) -> None:
+    process.guest.events[event].set()
+
+
+async def _wait(process: Process, event: str) -> None:
+    await process.guest.events[event].wait()
+
+
+async def _hang(_: Process, __: str) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _exit(_: Process, code: str) -> int:
+    return int(code)
+
+
+async def _signal(_: Process, number: str) -> None:
+    raise Signalled(int(number))
+
+
+async def _oom(process: Process, _: str) -> None:
+    process.cause, process.oom_kills = Cause.LOST, 1
+    raise Signalled(signal.SIGKILL)
+
+
+async def _die(process: Process, _: str) -> None:
+    process.guest.die()
+    await asyncio.sleep(0)
+
+
+async def _garble(process: Process, _: str) -> None:
+    process.guest.utter(b"\xff" * 64)
+    await asyncio.sleep(0)
+
+
+async def _args(process: Process, _: str) -> None:
+    await process.write("".join(f"{argument}\n" for argument in process.args).encode())
+
+
+async def _env(process: Process, name: str) -> None:
+    await _out(process, process.env[name])
+
+
+_VERBS: dict[str, Verb] = {
+    "out": _out,
+    "err": _err,
+    "cat": _cat,
+    "read": _read,
+    "flood": _flood,
+    "mark": _mark,
+    "wait": _wait,
+    "hang": _hang,
+    "exit": _exit,
+    "signal": _signal,
+    "oom": _oom,
+    "die": _die,
+    "garble": _garble,
+    "args": _args,
+    "env": _env,
+}
+
+Events = defaultdict[str, asyncio.Event]
+"""What scripts and tests tell each other by `mark` and `wait`."""

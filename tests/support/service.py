@@ -1,0 +1,185 @@
+"""Everything of the daemon but its engine, on a socket of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sandboxd.config import Config, PoolConfig
+from sandboxd.engine.spec import Placement, container_spec
+from sandboxd.languages import Language, load
+from sandboxd.pool.core import Settings
+from sandboxd.pool.fleet import Fleet, PoolSpec
+from sandboxd.pool.pool import Plan
+from sandboxd.rpc.connection import Hub
+from sandboxd.rpc.methods import Methods, Sources
+from sandboxd.rpc.server import Server, SocketLock
+from sandboxd.run.runner import Runner
+from sandboxd_client.protocol import LanguageInfo, PoolStatus
+from tests.support.engine import FakeEngine
+from tests.support.wait import DEADLINE, until
+
+_T = TypeVar("_T")
+
+SMALL = Config(pool=PoolConfig(min=1, max=4, starts=4, queue=1000, queue_timeout=DEADLINE))
+"""A configuration that does not depend on the machine."""
+
+
+class Service:
+    """The parts in the order of `sandboxd.daemon`, from entering until leaving."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config = SMALL,
+        *,
+        languages: Sequence[str] = ("python",),
+    ) -> None:
+        self.engine = FakeEngine()
+        self.socket = folder / "sandboxd.sock"
+        self.fleet = Fleet(self.engine, "test", config.pool.starts)
+        self.runner = Runner(self.fleet, config.pool.queue_timeout)
+        self.runner.configure(load(folder / "none"), config.limits)
+        sources = Sources(
+            engine=self.engine.info,
+            pools=self.fleet.status,
+            languages=self._language_infos,
+            missing_images=lambda: {"go": "its image is not here"},
+            clients=lambda: len(self.hub.connections),
+        )
+        self.hub = Hub(Methods(self.runner, sources), config.rpc, set())
+        self.server = Server(self.socket, self.hub)
+        self._config = config
+        self._names = languages
+        self._serials = itertools.count()
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._stack.enter_context(SocketLock(self.socket))
+        await self._stack.enter_async_context(self.fleet)
+        self.configure()
+        await self.server.open()
+        await until(lambda: self.pool().idle >= self._config.pool.min, "the pool is full")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stops as the daemon does once nothing is left to wait for."""
+        self.drain()
+        self.runner.stop()
+        await self._stack.aclose()
+        await self.server.close()
+
+    def drain(self) -> None:
+        self.server.stop_accepting()
+        self.fleet.refuse()
+
+    def configure(self) -> None:
+        by_name = self.runner.languages.by_name
+        self.fleet.configure({name: self._pool_spec(by_name[name]) for name in self._names})
+
+    def pool(self, language: str = "python") -> PoolStatus:
+        return next(pool for pool in self.fleet.status() if pool.language == language)
+
+    async def all_idle(self, count: int = 1) -> None:
+        """Waits until so many containers are ready and none is in use or comes or goes."""
+        await until(
+            lambda: self.pool().idle == self.pool().size == count, f"{count} containers are idle"
+        )
+
+    def _pool_spec(self, language: Language) -> PoolSpec:
+        pool, limits = self._config.pool, self._config.limits
+
+        def spec(slot: int) -> Placement:
+            return Placement(
+                instance="test", serial=str(next(self._serials)), slot=slot, uid=60000 + slot
+            )
+
+        return PoolSpec(
+            plan=Plan(
+                profile=language.name,
+                spec=lambda slot: container_spec(language, "image", limits, spec(slot)),
+                start_timeout=pool.start_timeout,
+                queue=pool.queue,
+            ),
+            settings=Settings(
+                min=pool.min,
+                max=pool.max,
+                max_uses=pool.max_uses,
+                max_age=pool.max_age,
+                reuse=pool.reuse,
+            ),
+            key=0,
+        )
+
+    def _language_infos(self) -> list[LanguageInfo]:
+        return [
+            LanguageInfo(
+                name=pool.language,
+                aliases=["py"],
+                version="1",
+                image="image",
+                warm=self._config.pool.min,
+                ready=pool.idle,
+                file_extension=".py",
+                stateful=False,
+            )
+            for pool in self.fleet.status()
+        ]
+
+
+class ServiceThread:
+    """A service in a thread with a loop of its own, for clients that block."""
+
+    def __init__(self, folder: Path, config: Config = SMALL) -> None:
+        self._folder = folder
+        self._config = config
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(DEADLINE):
+            raise AssertionError("the service did not start")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(DEADLINE)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with Service(self._folder, self._config) as self.service:
+            self._ready.set()
+            await self._stop.wait()
+
+    @property
+    def socket(self) -> Path:
+        return self.service.socket
+
+    def ask(self, question: Callable[[Service], _T]) -> _T:
+        """Calls something in the service's own thread."""
+
+        async def answer() -> _T:
+            return question(self.service)
+
+        return asyncio.run_coroutine_threadsafe(answer(), self._loop).result(DEADLINE)
+
+    def wait_for(self, check: Callable[[Service], bool], what: str) -> None:
+        waiting = until(lambda: check(self.service), what)
+        asyncio.run_coroutine_threadsafe(waiting, self._loop).result(DEADLINE)
