@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from sandboxd.errors import ConfigError
 from sandboxd_client.protocol import MAX_LINE, default_socket, parse_size
 
+_MIB = 1024 * 1024
 _PREFIX = "SANDBOXD_"
 CONFIG_VARIABLE = _PREFIX + "CONFIG"
 _SOCKET_KEY = "socket"
@@ -42,24 +43,34 @@ class EngineConfig(_Section, frozen=True):
 
 
 class LimitValues(_Section, frozen=True):
-    timeout: float
-    output: Size
+    """One value for each limit of a run; see `Limits` of the protocol."""
 
-
-class LimitsConfig(_Section, frozen=True):
-    default: LimitValues = LimitValues(timeout=30.0, output=Size(1024**2))
-    max: LimitValues = LimitValues(timeout=30.0, output=Size(4 * 1024**3))
-    capture: Size = Size(8 * 1024**2)
-    """The largest output, a stream, that a result can hold; more must be streamed."""
-    memory: Size = Size(512 * 1024**2)
-    """Of a container, with no swap beside it."""
+    timeout: float = 30.0
+    memory: Size = Size(512 * _MIB)
     cpus: float = 1.0
     cpu_shares: int = 1024
     pids: int = 100
-    tmp: Size = Size(192 * 1024**2)
-    """Everything a program can write: its work folder, /tmp and /dev/shm together."""
+    output: Size = Size(_MIB)
+    files_total: Size = Size(64 * _MIB)
+    tmp: Size = Size(192 * _MIB)
+
+
+class LimitsConfig(_Section, frozen=True):
+    default: LimitValues = LimitValues()
+    max: LimitValues = LimitValues(output=Size(4096 * _MIB))
+    capture: Size = Size(8 * _MIB)
+    """The largest output, a stream, that a result can hold; more must be streamed."""
+    files: int = 1000
+    """Files that may come back from one run."""
     tmp_inodes: int = 65536
     nofile: int = 1024
+
+
+class NetworkConfig(_Section, frozen=True):
+    allow: bool = False
+    """Whether a run that asks for the network gets it."""
+    name: str = "bridge"
+    """The engine's network that it gets."""
 
 
 def _two_per_core() -> int:
@@ -105,6 +116,25 @@ class LanguageConfig(_Section, frozen=True):
     enabled: bool = True
     min: int | None = None
     max: int | None = None
+    preload: list[str] = []
+    """Modules that the language's template has imported before any program."""
+    warmup: str | None = None
+    """A program that is run in each container before it counts as ready."""
+
+
+class ProfileConfig(_Section, frozen=True):
+    """A language with packages, limits or a network of its own, and a pool of its own."""
+
+    language: str
+    packages: list[str] = []
+    """Installed into the profile's image, such as "numpy" or "pandas==2.2.3"."""
+    preload: list[str] = []
+    limits: dict[str, float | int | str] = {}
+    """Defaults instead of `[limits.default]`, still within `[limits.max]`."""
+    network: bool = False
+    warmup: str | None = None
+    min: int | None = None
+    max: int | None = None
 
 
 class Config(_Section, frozen=True):
@@ -118,7 +148,9 @@ class Config(_Section, frozen=True):
     pool: PoolConfig = field(default_factory=PoolConfig)
     rpc: RpcConfig = RpcConfig()
     log: LogConfig = LogConfig()
+    network: NetworkConfig = NetworkConfig()
     languages: dict[str, LanguageConfig] = {}
+    profiles: dict[str, ProfileConfig] = {}
 
 
 def default_path() -> Path:
@@ -191,11 +223,14 @@ def _decode(kind: type, value: Any) -> Any:
 def _check(config: Config) -> None:
     limits, pool = config.limits, config.pool
     problems = {
-        "[limits] tmp must be less than half of memory": limits.tmp * 2 >= limits.memory,
-        "[limits.default] timeout must not exceed [limits.max] timeout": limits.default.timeout
-        > limits.max.timeout,
-        "[limits.default] output must not exceed [limits.max] output": limits.default.output
-        > limits.max.output,
+        f"[limits.default] {name} must not exceed [limits.max] {name}": (
+            getattr(limits.default, name) > getattr(limits.max, name)
+        )
+        for name in LimitValues.__struct_fields__
+    }
+    problems |= {
+        "[limits.default] tmp must be less than half of memory": limits.default.tmp * 2
+        >= limits.default.memory,
         "[pool] min must not exceed max": pool.min > pool.max,
         "[pool] max must be at least 1": pool.max < 1,
         "[pool] starts must be at least 1": pool.starts < 1,

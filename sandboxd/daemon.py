@@ -22,16 +22,17 @@ from sandboxd.config import Config
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, ImageState
-from sandboxd.engine.spec import Placement, container_spec
+from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.errors import SandboxdError
-from sandboxd.languages import Language, Languages
 from sandboxd.languages import load as load_languages
 from sandboxd.pool.core import Settings
-from sandboxd.pool.fleet import Fleet, PoolSpec
+from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
 from sandboxd.pool.pool import Plan
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.server import Server, SocketLock, instance_name
+from sandboxd.run.limits import to_resources
+from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
 from sandboxd.run.runner import Runner
 from sandboxd_client.protocol import LanguageInfo
 
@@ -64,7 +65,7 @@ class Daemon:
         self._fetching: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._fleet = Fleet(engine, self._instance, config.pool.starts)
-        self._runner = Runner(self._fleet, config.pool.queue_timeout)
+        self._runner = Runner(self._fleet)
         sources = Sources(
             engine=engine.info,
             pools=self._fleet.status,
@@ -127,82 +128,101 @@ class Daemon:
         """Opens the pools whose image is there; what is missing is fetched meanwhile."""
         disabled = [name for name, each in config.languages.items() if not each.enabled]
         languages = load_languages(Path(config.languages_path), disabled)
+        profiles = make_profiles(config, languages)
         self._config = config
-        self._runner.configure(languages, config.limits)
+        self._runner.configure(config, languages, profiles)
         await _end(self._fetching)
         self._progress.clear()
-        missing = await self._open_pools(list(languages.by_name.values()), languages)
-        self._fetching = asyncio.create_task(self._get_images(missing, languages), name="images")
+        missing = await self._open_pools(list(profiles.values()))
+        self._fetching = asyncio.create_task(self._get_images(missing), name="images")
 
-    async def _get_images(self, missing: list[Language], languages: Languages) -> None:
+    async def _get_images(self, missing: list[Profile]) -> None:
         while missing:
             images = Images(self._engine, self._report)
             results = await asyncio.gather(
-                *(images.ensure(language) for language in missing), return_exceptions=True
+                *(images.ensure(profile.language) for profile in missing), return_exceptions=True
             )
-            for language, result in zip(missing, results, strict=True):
+            for profile, result in zip(missing, results, strict=True):
                 if isinstance(result, SandboxdError):
-                    self._progress[language.name] = str(result)
-                    _log.warning("no image", language=language.name, error=str(result))
+                    self._progress[profile.name] = str(result)
+                    _log.warning("no image", profile=profile.name, error=str(result))
                 elif isinstance(result, BaseException):
                     raise result
             if any(isinstance(result, SandboxdError) for result in results):
                 await asyncio.sleep(_RETRY_IMAGE)
-            missing = await self._open_pools(missing, languages)
+            missing = await self._open_pools(missing)
 
-    async def _open_pools(self, wanted: list[Language], languages: Languages) -> list[Language]:
+    async def _open_pools(self, wanted: list[Profile]) -> list[Profile]:
         """Opens the pools of those whose image is there; returns the others."""
         images = Images(self._engine, self._report)
         missing = []
-        for language in wanted:
+        for profile in wanted:
             try:
-                state = await images.state(language)
+                state = await images.state(profile.language)
             except SandboxdError as error:
-                self._progress[language.name] = str(error)
-                missing.append(language)
+                self._progress[profile.name] = str(error)
+                missing.append(profile)
                 continue
             if state.present:
-                self._images[language.name] = state
-                self._progress.pop(language.name, None)
+                self._images[profile.name] = state
+                self._progress.pop(profile.name, None)
             else:
-                self._progress[language.name] = "its image is not here"
-                missing.append(language)
+                self._progress[profile.name] = "its image is not here"
+                missing.append(profile)
         self._fleet.configure(
             {
-                name: self._pool_spec(language, self._images[name].tag)
-                for name, language in languages.by_name.items()
+                name: self._pool_spec(profile, self._images[name].tag)
+                for name, profile in self._runner.profiles.items()
                 if name in self._images
             }
         )
         return missing
 
-    def _report(self, language: str, text: str) -> None:
-        self._progress[language] = f"its image is being made: {text}"
-        _log.debug("image", language=language, progress=text)
+    def _report(self, subject: str, text: str) -> None:
+        self._progress[subject] = f"its image is being made: {text}"
+        _log.debug("image", subject=subject, progress=text)
 
-    def _pool_spec(self, language: Language, image: str) -> PoolSpec:
+    def _pool_spec(self, profile: Profile, image: str) -> PoolSpec:
         config, pool = self._config, self._config.pool
-        override = config.languages.get(language.name)
-        least = override.min if override and override.min is not None else pool.min
-        most = override.max if override and override.max is not None else pool.max
         settings = Settings(
-            min=min(least, most),
-            max=most,
+            min=min(profile.pool_min, profile.pool_max),
+            max=profile.pool_max,
             max_uses=pool.max_uses,
             max_age=pool.max_age,
             reuse=pool.reuse,
         )
-        return PoolSpec(
-            key=(image, language, config.limits, settings, pool.start_timeout, pool.queue),
-            plan=Plan(
-                profile=language.name,
-                spec=lambda slot: container_spec(
-                    language, image, config.limits, self._placement(slot)
-                ),
+        limits = config.limits
+        resources = to_resources(profile.limits, profile.language)
+
+        def plan(variant: Variant) -> Plan:
+            shape = Shape(
+                profile=profile.name,
+                language=profile.language,
+                image=image,
+                resources=resources,
+                tmp=profile.limits.tmp,
+                tmp_inodes=limits.tmp_inodes,
+                nofile=limits.nofile,
+                fsize=limits.max.tmp,
+                preload=profile.preload,
+                network=config.network.name if variant.network else None,
+                writable_root=variant.writable_root,
+            )
+            return Plan(
+                language=profile.language.name,
+                profile=profile.name,
+                spec=lambda slot: container_spec(shape, self._placement(slot)),
+                resources=resources,
+                warmup=encode_warmup(profile),
                 start_timeout=pool.start_timeout,
                 queue=pool.queue,
-            ),
+            )
+
+        return PoolSpec(
+            plan=plan,
             settings=settings,
+            warm=Variant(network=profile.network),
+            key=(image, profile, limits, config.network, settings, pool),
         )
 
     def _placement(self, slot: int) -> Placement:
@@ -215,22 +235,26 @@ class Daemon:
         )
 
     def _language_infos(self) -> list[LanguageInfo]:
-        idle = {pool.language: pool.idle for pool in self._fleet.status()}
+        idle = {pool.profile: pool.idle for pool in self._fleet.status()}
         infos = []
         for name, language in self._runner.languages.by_name.items():
             state = self._images.get(name)
-            override = self._config.languages.get(name)
-            warm = override.min if override and override.min is not None else self._config.pool.min
+            own = [
+                profile
+                for profile in self._runner.profiles.values()
+                if profile.language.name == name
+            ]
             infos.append(
                 LanguageInfo(
                     name=name,
                     aliases=language.aliases,
                     version=state.version if state else "",
                     image=state.tag if state else language.image.base,
-                    warm=warm,
-                    ready=idle.get(name, 0),
+                    warm=sum(profile.pool_min for profile in own),
+                    ready=sum(idle.get(profile.name, 0) for profile in own),
                     file_extension="." + language.extension,
                     stateful=False,
+                    profiles=[profile.name for profile in own],
                 )
             )
         return infos

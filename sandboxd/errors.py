@@ -65,6 +65,12 @@ class PayloadTooLargeError(WireError):
     kind = ErrorKind.PAYLOAD_TOO_LARGE
 
 
+class RunNotFoundError(WireError):
+    """No such run, or none of the caller's."""
+
+    kind = ErrorKind.RUN_NOT_FOUND
+
+
 class ShuttingDownError(WireError):
     kind = ErrorKind.SHUTTING_DOWN
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from sandboxd_client.errors import SandboxError, from_wire
 from sandboxd_client.protocol import (
+    Base64,
     ErrorObject,
     InputParams,
     Limits,
@@ -145,6 +146,18 @@ class RunOptions(TypedDict, total=False):
     """Environment on top of the language's own."""
     stdin: Stdin
     limits: Limits
+    files: Mapping[str, str | Base64]
+    """Laid in the work folder before the run, by relative path; see `to_blob`."""
+    outputs: Sequence[str]
+    """Globs, relative to the work folder, whose files are in the result."""
+    network: bool
+    """True needs the operator's leave."""
+    read_only: bool
+    """False gives a root file system that can be written to."""
+    profile: str
+    """A named profile of the language instead of the one that fits."""
+    label: str
+    """Free text for the history."""
     reuse: Reuse | Literal["owner", "never"]
     """"never": a container that nobody used before, destroyed afterwards."""
     capture: bool
@@ -165,7 +178,8 @@ def run_params(language: str, code: str, options: RunOptions, *, stream: bool) -
     rest: dict[str, Any] = {name: value for name, value in options.items() if name != "stdin"}
     if "reuse" in rest:
         rest["reuse"] = Reuse(rest["reuse"])
-    for name, plain in (("args", list), ("env", dict)):
+    plain: type
+    for name, plain in (("args", list), ("env", dict), ("files", dict), ("outputs", list)):
         if name in rest:
             rest[name] = plain(rest[name])
     return RunParams(language=language, code=code, stdin=wire_stdin, stream=stream, **rest)

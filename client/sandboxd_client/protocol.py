@@ -180,8 +180,20 @@ class Limits(Params, frozen=True):
 
     timeout: float | None = None
     """Seconds from hand-out until the program is killed."""
+    memory: int | str | None = None
+    """Of all the run's processes and files, without swap."""
+    cpus: float | None = None
+    """Cores: a hard quota."""
+    cpu_shares: int | None = None
+    """Weight against other runs when cores are scarce; 1024 is the usual one."""
+    pids: int | None = None
+    """Processes and threads at once."""
     output: int | str | None = None
     """Bytes of stdout and of stderr that are kept and sent."""
+    files_total: int | str | None = None
+    """Bytes of all files that go in, and of all that come out."""
+    tmp: int | str | None = None
+    """Bytes of everything the program can write: work folder, /tmp and /dev/shm."""
 
 
 class Reuse(enum.StrEnum):
@@ -198,7 +210,19 @@ class RunParams(Params, frozen=True):
     env: dict[str, str] = {}
     stdin: str | StdinObject | None = None
     limits: Limits = Limits()
+    files: dict[str, str | Base64] = {}
+    """Laid in the work folder before the run, by relative path."""
+    outputs: list[str] = []
+    """Globs, relative to the work folder, whose regular files come back."""
+    network: bool = False
+    """True needs the operator's leave."""
+    read_only: bool = True
+    """False gives a root file system that can be written to."""
     reuse: Reuse = Reuse.OWNER
+    profile: str = "auto"
+    """A named profile of the language, or "auto": the one that covers its imports."""
+    label: str | None = None
+    """Free text for the history."""
     stream: bool = True
     """Send `run.output` notifications."""
     capture: bool = True
@@ -226,7 +250,13 @@ class EffectiveLimits(Struct, frozen=True):
     """Limits with every value known."""
 
     timeout: float
+    memory: int
+    cpus: float
+    cpu_shares: int
+    pids: int
     output: int
+    files_total: int
+    tmp: int
 
 
 class LimitsInfo(Struct, frozen=True):
@@ -292,6 +322,19 @@ class RunError(Struct, frozen=True):
     message: str
 
 
+class OutputFile(Struct, frozen=True):
+    path: str
+    size: int
+    data: Blob
+
+
+class SkippedFile(Struct, frozen=True):
+    """A file that `outputs` named and that did not come back."""
+
+    path: str
+    why: str
+
+
 class RunResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     run: str
     language: str
@@ -306,6 +349,8 @@ class RunResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     duration: float
     timings: Timings
     usage: Usage
+    files: list[OutputFile] = msgspec.field(default_factory=list)
+    files_skipped: list[SkippedFile] = msgspec.field(default_factory=list)
     warm: bool
     """Whether a container was ready when the run asked for one."""
     container: ContainerInfo
@@ -314,7 +359,104 @@ class RunResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     error: RunError | None = None
 
 
-class LanguageInfo(Struct, frozen=True):
+class HistoryListParams(Params, frozen=True):
+    limit: int = 50
+    """At most 1000."""
+    before: str | None = None
+    """A run: only what is older than it."""
+    status: Status | None = None
+    language: str | None = None
+
+
+class HistoryGetParams(Params, frozen=True):
+    run: str
+
+
+class RunSummary(Struct, frozen=True, kw_only=True):
+    """One run in the history."""
+
+    run: str
+    language: str
+    profile: str
+    status: Status
+    exit_code: int
+    duration: float
+    started_at: str
+    owner: int
+    code_hash: str
+    """SHA-256 of the code, in hex."""
+    label: str | None = None
+
+
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """A run's result with its code; parts that the operator does not keep are None."""
+
+    summary: RunSummary
+    result: RunResult
+    limits: EffectiveLimits
+    code: str | None = None
+
+
+class Category(enum.StrEnum):
+    """What kind of end a run had, for those who must react to it."""
+
+    SUCCESS = "success"
+    SYNTAX_ERROR = "syntax_error"
+    COMPILE_ERROR = "compile_error"
+    EXCEPTION = "exception"
+    IMPORT_ERROR = "import_error"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_LIMIT = "output_limit"
+    SIGNAL = "signal"
+    SANDBOX_RESTRICTION = "sandbox_restriction"
+    NONZERO_EXIT = "nonzero_exit"
+
+
+class Location(Struct, frozen=True):
+    file: str
+    line: int
+    column: int | None = None
+    """From 1."""
+
+
+class Frame(Struct, frozen=True):
+    """One level of a traceback, the innermost last."""
+
+    file: str
+    line: int
+    function: str = ""
+    source: str = ""
+
+
+class DebugReport(Struct, frozen=True, kw_only=True):
+    """What went wrong, where, what it means, and what to try."""
+
+    status: Status
+    category: Category
+    language: str
+    error_type: str = ""
+    message: str = ""
+    location: Location | None = None
+    frames: list[Frame] = msgspec.field(default_factory=list)
+    snippet: str = ""
+    """The lines around the place, numbered, the one itself marked with `>`."""
+    explanation: str = ""
+    suggestions: list[str] = msgspec.field(default_factory=list)
+
+
+class DebugParams(Params, frozen=True):
+    """A run of the history, or the facts of one."""
+
+    run: str | None = None
+    language: str | None = None
+    code: str | None = None
+    stderr: str | None = None
+    exit_code: int | None = None
+    status: Status | None = None
+
+
+class LanguageInfo(Struct, frozen=True, kw_only=True):
     name: str
     aliases: list[str]
     version: str
@@ -325,6 +467,9 @@ class LanguageInfo(Struct, frozen=True):
     """Containers that are ready now."""
     file_extension: str
     stateful: bool
+    packages: list[str] = msgspec.field(default_factory=list)
+    """What is installed beside the standard library, over all of its profiles."""
+    profiles: list[str] = msgspec.field(default_factory=list)
 
 
 class PoolStatus(Struct, frozen=True):
@@ -412,3 +557,6 @@ class Method(enum.StrEnum):
     LANGUAGES = "languages"
     STATUS = "status"
     HEALTH = "health"
+    HISTORY_LIST = "history.list"
+    HISTORY_GET = "history.get"
+    DEBUG_REPORT = "debug.report"

@@ -14,7 +14,8 @@ import structlog
 from aiodocker.exceptions import DockerError
 
 from sandboxd.config import EngineConfig
-from sandboxd.engine.port import Attachment, ContainerSpec, Ended, Receiver
+from sandboxd.engine import spec
+from sandboxd.engine.port import Attachment, ContainerSpec, Ended, Receiver, Resources
 from sandboxd.errors import (
     EngineUnavailableError,
     ImageUnavailableError,
@@ -75,20 +76,20 @@ class DockerEngine:
     async def has_image(self, tag: str) -> bool:
         return await self.image_labels(tag) is not None
 
-    async def create(self, spec: ContainerSpec) -> str:
+    async def create(self, wanted: ContainerSpec) -> str:
         # The library's own create drops the engine's warnings.
         creation = self._docker._query_json(  # noqa: SLF001
             "containers/create",
             method="POST",
-            params={"name": spec.name},
-            data=json.dumps(spec.config).encode(),
+            params={"name": wanted.name},
+            data=json.dumps(wanted.config).encode(),
         )
         try:
-            answer = await self._call(creation, f"create the container {spec.name}")
+            answer = await self._call(creation, f"create the container {wanted.name}")
         except _NotFoundError as error:
             raise ImageUnavailableError(
-                f"the image {spec.config['Image']} is not here ({error}); `sandboxd images build` "
-                "makes what is missing"
+                f"the image {wanted.config['Image']} is not here ({error}); "
+                "`sandboxd images build` makes what is missing"
             ) from None
         container: str = answer["Id"]
         dropped = [
@@ -132,6 +133,17 @@ class DockerEngine:
             await self._call(self._container(container).start(), f"start {container[:12]}")
         except _NotFoundError as error:
             raise StartFailedError(f"the container was gone before its start: {error}") from None
+
+    async def update(self, container: str, resources: Resources) -> None:
+        change = self._docker._query_json(  # noqa: SLF001 - the library has no call for it
+            f"containers/{container}/update",
+            method="POST",
+            data=json.dumps(spec.resource_config(resources)).encode(),
+        )
+        try:
+            await self._call(change, f"change the limits of {container}")
+        except _NotFoundError as error:
+            raise StartFailedError(f"the container is gone: {error}") from None
 
     async def ended(self, container: str) -> Ended | None:
         try:

@@ -24,6 +24,17 @@ class ContainerSpec(Struct, frozen=True):
     config: dict[str, Any]
 
 
+class Resources(Struct, frozen=True):
+    """What the container's cgroup enforces."""
+
+    memory: int
+    """Bytes, with no swap beside them."""
+    cpus: float
+    cpu_shares: int
+    pids: int
+    """Of the whole container: the guest's processes among them."""
+
+
 class Ended(Struct, frozen=True):
     """How a container's first process ended, as the engine knows it."""
 
@@ -61,7 +72,7 @@ class Engine(Protocol):
 
     async def has_image(self, tag: str) -> bool: ...
 
-    async def create(self, spec: ContainerSpec) -> str:
+    async def create(self, wanted: ContainerSpec) -> str:
         """A new container's id. Raises ImageUnavailableError or StartFailedError."""
 
     async def attach(self, container: str, receiver: Receiver) -> Attachment:
@@ -69,6 +80,9 @@ class Engine(Protocol):
 
     async def start(self, container: str) -> None:
         """Raises StartFailedError."""
+
+    async def update(self, container: str, resources: Resources) -> None:
+        """Changes a running container's limits. Raises StartFailedError where that is refused."""
 
     async def ended(self, container: str) -> Ended | None:
         """How a container ended; None when it is running or not known any more."""

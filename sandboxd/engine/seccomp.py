@@ -47,7 +47,7 @@ timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat
 utimes vfork wait4 waitid write writev
 """.split()  # noqa: SIM905 - a list of 300 quoted names shows less
 
-_FOR_THE_GUEST = ["clone", "mount", "setns", "umount2", "unshare"]
+_FOR_THE_GUEST = ["clone", "mount", "pivot_root", "setns", "umount2", "unshare"]
 
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _PERSONALITIES = (0, 0xFFFFFFFF)  # the default one, and asking for the present one

@@ -1,4 +1,4 @@
-"""From limits to the engine's configuration of a container. Pure."""
+"""From a profile and its limits to the engine's configuration of a container. Pure."""
 
 from __future__ import annotations
 
@@ -6,17 +6,37 @@ from typing import Any
 
 from msgspec import Struct
 
-from sandboxd.config import LimitsConfig
 from sandboxd.engine import seccomp
-from sandboxd.engine.port import LABEL_INSTANCE, LABEL_PROFILE, LABEL_SLOT, ContainerSpec
+from sandboxd.engine.port import (
+    LABEL_INSTANCE,
+    LABEL_PROFILE,
+    LABEL_SLOT,
+    ContainerSpec,
+    Resources,
+)
 from sandboxd.languages import Language
 
 GUEST_PATH = "/sandboxd/guest"
-_GUEST_PROCESSES = 2
-"""The guest and a child's init, beside the program's own; a template is one more."""
 _CPU_UNIT = 10**9
 _SECCOMP = seccomp.profile()
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin"
+
+
+class Shape(Struct, frozen=True):
+    """What the containers of one pool have in common."""
+
+    profile: str
+    language: Language
+    image: str
+    resources: Resources
+    tmp: int
+    tmp_inodes: int
+    nofile: int
+    fsize: int
+    preload: tuple[str, ...] = ()
+    network: str | None = None
+    """The engine's network; None for none."""
+    writable_root: bool = False
 
 
 class Placement(Struct, frozen=True):
@@ -29,34 +49,22 @@ class Placement(Struct, frozen=True):
     uid: int
 
 
-def container_spec(
-    language: Language, image: str, limits: LimitsConfig, placement: Placement
-) -> ContainerSpec:
+def container_spec(shape: Shape, placement: Placement) -> ContainerSpec:
     """The hardened container of a pool's member, with the guest as first process."""
     return ContainerSpec(
-        name=f"sandboxd-{placement.instance}-{placement.serial}-{language.name}",
+        name=f"sandboxd-{placement.instance}-{placement.serial}-{shape.profile}",
         config={
-            "Image": image,
+            "Image": shape.image,
             "User": f"{placement.uid}:{placement.uid}",
             "Hostname": "sandbox",
             "WorkingDir": "/",
             "Entrypoint": [GUEST_PATH],
-            "Cmd": [
-                "--code-name",
-                language.code_name,
-                "--tmp-bytes",
-                str(limits.tmp),
-                "--tmp-inodes",
-                str(limits.tmp_inodes),
-                *(["--template"] if language.template else []),
-                "--",
-                *language.start,
-            ],
-            "Env": [f"{name}={value}" for name, value in _environment(language).items()],
+            "Cmd": _guest_arguments(shape),
+            "Env": [f"{name}={value}" for name, value in _environment(shape.language).items()],
             "Labels": {
                 LABEL_INSTANCE: placement.instance,
                 LABEL_SLOT: str(placement.slot),
-                LABEL_PROFILE: language.name,
+                LABEL_PROFILE: shape.profile,
             },
             # Closing the attached stdin ends the guest, and that the container:
             # nothing outlives the daemon.
@@ -66,10 +74,23 @@ def container_spec(
             "AttachStdout": True,
             "AttachStderr": True,
             "Tty": False,
-            "NetworkDisabled": True,
-            "HostConfig": _host_config(limits, template=language.template),
+            "NetworkDisabled": shape.network is None,
+            "HostConfig": _host_config(shape),
         },
     )
+
+
+def _guest_arguments(shape: Shape) -> list[str]:
+    language = shape.language
+    arguments = ["--code-name", language.code_name]
+    arguments += ["--tmp-bytes", str(shape.tmp), "--tmp-inodes", str(shape.tmp_inodes)]
+    if shape.network is not None:
+        arguments.append("--share-net")
+    if shape.writable_root:
+        arguments.append("--writable-root")
+    if language.template:
+        arguments.append("--template")
+    return [*arguments, "--", *language.start, *shape.preload]
 
 
 def _environment(language: Language) -> dict[str, str]:
@@ -77,12 +98,22 @@ def _environment(language: Language) -> dict[str, str]:
     return common | language.env
 
 
-def _host_config(limits: LimitsConfig, *, template: bool) -> dict[str, Any]:
-    processes = limits.pids + _GUEST_PROCESSES + template
-    tmpfs = f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp},nr_inodes={limits.tmp_inodes}"
+def resource_config(resources: Resources) -> dict[str, Any]:
+    """The part of a configuration that can be changed while the container runs."""
     return {
+        "Memory": resources.memory,
+        "MemorySwap": resources.memory,
+        "PidsLimit": resources.pids,
+        "NanoCpus": round(resources.cpus * _CPU_UNIT),
+        "CpuShares": resources.cpu_shares,
+    }
+
+
+def _host_config(shape: Shape) -> dict[str, Any]:
+    tmpfs = f"rw,exec,nosuid,nodev,mode=1777,size={shape.tmp},nr_inodes={shape.tmp_inodes}"
+    return resource_config(shape.resources) | {
         "AutoRemove": True,
-        "NetworkMode": "none",
+        "NetworkMode": shape.network or "none",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges", f"seccomp={_SECCOMP}"],
@@ -95,17 +126,12 @@ def _host_config(limits: LimitsConfig, *, template: bool) -> dict[str, Any]:
         "PidMode": "",
         "LogConfig": {"Type": "none"},
         "OomScoreAdj": 500,
-        "Memory": limits.memory,
-        "MemorySwap": limits.memory,
-        "PidsLimit": processes,
-        "NanoCpus": round(limits.cpus * _CPU_UNIT),
-        "CpuShares": limits.cpu_shares,
         "Ulimits": [
-            {"Name": "nofile", "Soft": limits.nofile, "Hard": limits.nofile},
+            {"Name": "nofile", "Soft": shape.nofile, "Hard": shape.nofile},
             {"Name": "core", "Soft": 0, "Hard": 0},
-            {"Name": "fsize", "Soft": limits.tmp, "Hard": limits.tmp},
+            {"Name": "fsize", "Soft": shape.fsize, "Hard": shape.fsize},
         ],
         # Where namespaces are refused the program writes to these.
         "Tmpfs": {"/sandbox": tmpfs, "/tmp": tmpfs},
-        "ShmSize": limits.tmp,
+        "ShmSize": shape.tmp,
     }

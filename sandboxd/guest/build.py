@@ -16,6 +16,7 @@ SOURCES = [
     "pump.c",
     "child.c",
     "init.c",
+    "root.c",
     "enter.c",
     "template.c",
     "files.c",

@@ -71,14 +71,17 @@ static void close_ends(struct ends *ends)
 int child_start(struct child *child, const struct options *options,
 		const struct sock_fprog *filter, bool namespaces)
 {
+	unsigned long flags = namespaces ? fresh : 0;
 	int sockets[2] = {-1, -1};
 	int saved;
+
+	if (options->share_net)
+		flags &= ~(unsigned long)CLONE_NEWNET;
 
 	*child = (struct child){-1, -1, {-1, -1, -1, -1, -1}, -1, {-1, -1}, -1, -1, -1, -1};
 	if (open_pipes(child) == 0 &&
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0) {
-		child->init = (pid_t)syscall(SYS_clone, SIGCHLD | (namespaces ? fresh : 0), NULL,
-					     NULL, NULL, 0);
+		child->init = (pid_t)syscall(SYS_clone, SIGCHLD | flags, NULL, NULL, NULL, 0);
 		if (child->init == 0)
 			be_init(sockets[1], options, filter, &child->ends, namespaces);
 	}

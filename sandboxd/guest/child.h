@@ -18,6 +18,8 @@ struct options {
 	uint64_t tmp_inodes;
 	uid_t uid;	       /* the guest's own, as the container knows it */
 	gid_t gid;
+	bool share_net;	       /* the container's network instead of one of its own */
+	bool writable_root;
 	bool template;         /* argv forks interpreters instead of being one */
 	char **argv;
 };

@@ -47,8 +47,9 @@ static long offer_to_oom(struct entrance *entrance)
 static long join_namespaces(struct entrance *entrance)
 {
 	/* The pid namespace was chosen before the fork. */
-	const long rest = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-			  CLONE_NEWNET | CLONE_NEWCGROUP;
+	const long net = entrance->share_net ? 0 : CLONE_NEWNET;
+	const long rest = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | net |
+			  CLONE_NEWCGROUP;
 
 	if (entrance->pidfd >= 0)
 		MUST("join namespaces", CALL2(SYS_setns, entrance->pidfd, rest));
@@ -129,8 +130,7 @@ void set_filter(struct entrance *entrance, const struct sock_filter *filter, uns
 
 static long receive_descriptors(struct entrance *entrance)
 {
-	char byte;
-	struct iovec data = {&byte, 1};
+	struct iovec data = {&entrance->share_net, 1};
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(PASSED * sizeof(int))];

@@ -19,6 +19,7 @@ enum {
 struct entrance {
 	const char *step; /* what failed; the first field, for templates to find it */
 	int pidfd; /* of the init whose namespaces to join; -1: none, or in them already */
+	char share_net; /* of those, not the network's: it is the container's */
 	int in, out, err, message, note;
 	unsigned short filter_length;
 	const struct sock_filter *filter;

@@ -21,6 +21,7 @@ enum {
 enum command {
 	CMD_CODE = 'C',	   /* bytes appended to the program's code file */
 	CMD_MESSAGE = 'M', /* bytes appended to what the runner reads at GO */
+	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */
 	CMD_PUT = 'P',	   /* path: make that file in the work folder, for DATA */
 	CMD_DATA = 'D',	   /* bytes appended to that file */
 	CMD_GO = 'G',	   /* struct go: the run begins */
@@ -64,7 +65,6 @@ enum {
 struct __attribute__((packed)) go {
 	uint32_t timeout_ms;
 	uint64_t output_limit; /* bytes a stream that are sent on */
-	uint64_t tmp_bytes;    /* size of all that is writable; 0: as started */
 	uint8_t flags;
 };
 

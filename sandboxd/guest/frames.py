@@ -17,10 +17,12 @@ OUTPUT_FLOOD = 64
 """Times its output limit, a run may write before it is ended."""
 
 _HEADER = struct.Struct("<IB")
-_GO = struct.Struct("<IQQB")
+_GO = struct.Struct("<IQB")
+_SIZE = struct.Struct("<Q")
 _STDIN, _HOLD = 1, 2
 _VERDICT = struct.Struct("<BiiQQQQQI")
 _CREDIT = struct.Struct("<I")
+_ERRNO = struct.Struct("<i")
 
 
 class Command(enum.IntEnum):
@@ -28,6 +30,7 @@ class Command(enum.IntEnum):
 
     CODE = ord("C")
     MESSAGE = ord("M")
+    SIZE = ord("S")
     PUT = ord("P")
     DATA = ord("D")
     GO = ord("G")
@@ -101,17 +104,19 @@ def encode_data(command: Command, data: bytes) -> bytes:
     )
 
 
-def encode_go(
-    timeout: float, output_limit: int, *, stdin: bool, hold: bool = False, tmp: int = 0
-) -> bytes:
+def encode_size(size: int) -> bytes:
+    """The frame that sets the size of all that the program can write."""
+    return encode(Command.SIZE, _SIZE.pack(size))
+
+
+def encode_go(timeout: float, output_limit: int, *, stdin: bool, hold: bool = False) -> bytes:
     """The frame that begins a run.
 
     The timeout is in seconds; with `hold` its files can be had after its end, until
-    RELEASE; `tmp` is the size of all that it can write, 0 as the container has it.
+    RELEASE.
     """
     flags = (_STDIN if stdin else 0) | (_HOLD if hold else 0)
-    milliseconds = max(1, round(timeout * 1000))
-    return encode(Command.GO, _GO.pack(milliseconds, output_limit, tmp, flags))
+    return encode(Command.GO, _GO.pack(max(1, round(timeout * 1000)), output_limit, flags))
 
 
 def decode_verdict(payload: bytes) -> Verdict:
@@ -125,6 +130,13 @@ def decode_credit(payload: bytes) -> int:
         raise FrameError(f"a credit has {_CREDIT.size} bytes, not {len(payload)}")
     credit: int = _CREDIT.unpack(payload)[0]
     return credit
+
+
+def decode_error(payload: bytes) -> tuple[int, str]:
+    """An errno, and what it is about."""
+    if len(payload) < _ERRNO.size:
+        raise FrameError("an error without its number")
+    return _ERRNO.unpack_from(payload)[0], payload[_ERRNO.size :].decode(errors="replace")
 
 
 def decode_hello(payload: bytes) -> dict[str, str]:

@@ -95,6 +95,7 @@ static void put_failed(const char *path)
 	/* One is enough to fail a run; a hundred must not fill the outbox. */
 	outbox_add(&guest.outbox, EVT_PUT_FAILED, payload, sizeof(number) + length);
 	close_fd(&guest.put);
+	guest.put_failed = true;
 }
 
 static char put_path[PATH_MAX];
@@ -141,6 +142,7 @@ static void answer_with_files(const struct frame *frame)
 
 static void obey(const struct frame *frame)
 {
+	uint64_t bytes;
 	struct go go;
 
 	switch (frame->type) {
@@ -151,6 +153,13 @@ static void obey(const struct frame *frame)
 	case CMD_MESSAGE:
 		must_be(WAITING, frame);
 		write_all(guest.child.message, frame, "the message");
+		break;
+	case CMD_SIZE:
+		must_be(WAITING, frame);
+		if (frame->length != sizeof(bytes))
+			fatal("SIZE of %u bytes", frame->length);
+		memcpy(&bytes, frame->payload, sizeof(bytes));
+		resize(bytes);
 		break;
 	case CMD_PUT:
 		must_be(WAITING, frame);
@@ -165,17 +174,18 @@ static void obey(const struct frame *frame)
 		if (frame->length != sizeof(go))
 			fatal("GO of %u bytes", frame->length);
 		memcpy(&go, frame->payload, sizeof(go));
-		begin_run(&go);
+		if (!guest.put_failed) /* the daemon was told, and gives this child up */
+			begin_run(&go);
 		break;
 	case CMD_STDIN:
 		take_stdin(frame->payload, frame->length);
 		break;
 	case CMD_STDIN_EOF:
-		if (guest.state == RUNNING || guest.state == ARMING)
+		if (guest.state == RUNNING)
 			guest.stdin_ends = true;
 		break;
 	case CMD_KILL:
-		if (guest.state == RUNNING || guest.state == ARMING)
+		if (guest.state == RUNNING)
 			kill_child(CAUSE_KILLED);
 		break;
 	case CMD_LIST:
@@ -292,6 +302,8 @@ static void parse_options(int argc, char **argv)
 		{"code-name", required_argument, NULL, 'c'},
 		{"tmp-bytes", required_argument, NULL, 't'},
 		{"tmp-inodes", required_argument, NULL, 'i'},
+		{"share-net", no_argument, NULL, 'n'},
+		{"writable-root", no_argument, NULL, 'w'},
 		{"template", no_argument, NULL, 'f'},
 		{0},
 	};
@@ -308,6 +320,12 @@ static void parse_options(int argc, char **argv)
 		case 'i':
 			guest.options.tmp_inodes = parse_number(optarg, "--tmp-inodes");
 			break;
+		case 'n':
+			guest.options.share_net = true;
+			break;
+		case 'w':
+			guest.options.writable_root = true;
+			break;
 		case 'f':
 			guest.options.template = true;
 			break;
@@ -316,8 +334,8 @@ static void parse_options(int argc, char **argv)
 		}
 	}
 	if (!guest.options.code_name || !guest.options.tmp_bytes || optind >= argc)
-		fatal("usage: guest --code-name NAME --tmp-bytes N --tmp-inodes N [--template] "
-		      "-- INTERPRETER ...");
+		fatal("usage: guest --code-name NAME --tmp-bytes N --tmp-inodes N [--share-net] "
+		      "[--writable-root] [--template] -- INTERPRETER ...");
 	guest.options.argv = argv + optind;
 }
 

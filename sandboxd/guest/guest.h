@@ -22,7 +22,6 @@ enum {
 enum state {
 	STARTING, /* a child is being made; nobody may use it yet */
 	WAITING,  /* it waits; the daemon fills in files, code and message */
-	ARMING,	  /* GO was said, but a limit is being set */
 	RUNNING,  /* from GO until its end is known */
 	DRAINING, /* all its processes are gone, what they wrote is not sent yet */
 	HELD,	  /* its verdict is sent, its files are still wanted */
@@ -46,6 +45,7 @@ struct guest {
 	uint64_t deadline_us; /* 0: none */
 	uint64_t noted;
 	int put;	     /* the file that DATA goes to, or -1 */
+	bool put_failed;     /* one could not be made: there will be no run */
 	uint32_t credit;     /* stdin taken and not told yet */
 	bool stdin_ends;
 	size_t stdin_used;
@@ -66,6 +66,7 @@ _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2
 void start_first_child(void);
 void start_child(void);
 void runner_waits(void);
+void resize(uint64_t bytes);
 void begin_run(const struct go *go);
 void kill_child(enum cause cause);
 void hear_init(void);

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "child.h"
 #include "enter.h"
+#include "init.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,7 @@ static void send_report(int control, const struct report *report, const int *fds
 		_exit(1);
 }
 
-static _Noreturn void fail(int control, const char *step)
+_Noreturn void fail(int control, const char *step)
 {
 	struct report report = {.kind = REPORT_FAILED, .value = errno};
 
@@ -76,7 +77,7 @@ static void map_user(int control, uid_t uid, gid_t gid)
 	write_file(control, "/proc/self/gid_map", line);
 }
 
-static void must_mount(int control, const char *source, const char *target, const char *type,
+void must_mount(int control, const char *source, const char *target, const char *type,
 		       unsigned long flags, const char *data)
 {
 	char step[48];
@@ -89,7 +90,7 @@ static void must_mount(int control, const char *source, const char *target, cons
 	fail(control, step);
 }
 
-static void make_folder(int control, const char *path, mode_t mode)
+void make_folder(int control, const char *path, mode_t mode)
 {
 	if (mkdir(path, mode) < 0 || chmod(path, mode) < 0)
 		fail(control, path);
@@ -97,9 +98,29 @@ static void make_folder(int control, const char *path, mode_t mode)
 
 static const unsigned long safe = MS_NOSUID | MS_NODEV;
 
+/* A path below the root that the program will have. */
+struct path {
+	char text[128];
+};
+
+static struct path below(const char *root, const char *path)
+{
+	struct path joined;
+
+	snprintf(joined.text, sizeof(joined.text), "%s%s", root, path);
+	return joined;
+}
+
+static void mount_below(int control, const char *root, const char *source, const char *target,
+			const char *type, unsigned long flags, const char *data)
+{
+	must_mount(control, source, below(root, target).text, type, flags, data);
+}
+
 /* One tmpfs, so that one size bounds everything the program can write. */
 static void mount_all(int control, const struct options *options)
 {
+	const char *root = options->writable_root ? ROOT_FOLDER : "";
 	char sizes[96];
 
 	snprintf(sizes, sizeof(sizes), "size=%llu,nr_inodes=%llu,mode=0755",
@@ -109,16 +130,21 @@ static void mount_all(int control, const struct options *options)
 	make_folder(control, "/tmp/work", 0755);
 	make_folder(control, "/tmp/shm", 01777);
 	make_folder(control, "/tmp/tmp", 01777);
-	must_mount(control, "/tmp/work", WORK_FOLDER, NULL, MS_BIND, NULL);
-	must_mount(control, "/tmp/shm", "/dev/shm", NULL, MS_BIND, NULL);
-	must_mount(control, "/tmp/tmp", "/tmp", NULL, MS_BIND, NULL);
+	if (options->writable_root)
+		make_writable_root(control);
+	mount_below(control, root, "/tmp/work", WORK_FOLDER, NULL, MS_BIND, NULL);
+	mount_below(control, root, "/tmp/shm", "/dev/shm", NULL, MS_BIND, NULL);
 	/* Each of these shows the new namespaces, and hides the container's. */
-	must_mount(control, "mqueue", "/dev/mqueue", "mqueue", safe | MS_NOEXEC, NULL);
-	must_mount(control, "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-		   "newinstance,ptmxmode=0666,mode=0620");
-	must_mount(control, "proc", "/proc", "proc", safe | MS_NOEXEC, "subset=pid");
-	must_mount(control, "none", "/sys", "tmpfs", safe | MS_NOEXEC | MS_RDONLY,
-		   "size=0,nr_inodes=1,mode=0555");
+	mount_below(control, root, "mqueue", "/dev/mqueue", "mqueue", safe | MS_NOEXEC, NULL);
+	mount_below(control, root, "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		    "newinstance,ptmxmode=0666,mode=0620");
+	mount_below(control, root, "proc", "/proc", "proc", safe | MS_NOEXEC, "subset=pid");
+	mount_below(control, root, "none", "/sys", "tmpfs", safe | MS_NOEXEC | MS_RDONLY,
+		    "size=0,nr_inodes=1,mode=0555");
+	/* Last, since it hides where the others come from. */
+	mount_below(control, root, "/tmp/tmp", "/tmp", NULL, MS_BIND, NULL);
+	if (options->writable_root)
+		change_root(control);
 }
 
 static void raise_loopback(int control)
@@ -278,7 +304,11 @@ _Noreturn void be_init(int control, const struct options *options,
 	if (namespaces) {
 		map_user(control, options->uid, options->gid);
 		mount_all(control, options);
-		raise_loopback(control);
+		if (!options->share_net)
+			raise_loopback(control);
+	} else if (options->writable_root) {
+		errno = EPERM;
+		fail(control, "a writable root, which needs namespaces");
 	} else if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
 		fail(control, "become subreaper");
 	}

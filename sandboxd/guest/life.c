@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -132,7 +133,7 @@ static void prepared(void)
 	if (!guest.greeted)
 		greet();
 	if (guest.options.template &&
-	    template_fork(&guest.template, &guest.child, guest.namespaces) < 0)
+	    template_fork(&guest.template, &guest.child, &guest.options, guest.namespaces) < 0)
 		child_failed("the template", errno);
 }
 
@@ -149,8 +150,27 @@ void runner_waits(void)
 
 /* --- run --- */
 
-static void launch(void)
+/* The init is ours and has nothing else to do: its answer is waited for. */
+void resize(uint64_t bytes)
 {
+	const struct order order = {.kind = ORDER_RESIZE, .bytes = bytes};
+	struct report report;
+	struct pollfd answer = {guest.child.control, POLLIN, 0};
+
+	if (!guest.namespaces)
+		return; /* the container's tmpfs has the size that it has */
+	if (child_order(&guest.child, &order) < 0)
+		fatal("resize: %s", strerror(errno));
+	if (poll(&answer, 1, TEARDOWN_MS) != 1 || child_report(&guest.child, &report) != 1)
+		fatal("resize: no answer");
+	if (report.kind != REPORT_RESIZED)
+		fatal("%s: %s", report.step, strerror(report.value));
+}
+
+void begin_run(const struct go *go)
+{
+	guest.go = *go;
+	guest.verdict = (struct verdict){.oom_kills = oom_kills()};
 	guest.state = RUNNING;
 	guest.started_us = now_us();
 	set_deadline(guest.go.timeout_ms);
@@ -159,22 +179,6 @@ static void launch(void)
 	if (!(guest.go.flags & GO_STDIN))
 		close_fd(&guest.child.in);
 	close_fd(&guest.child.message); /* this the runner waits for */
-}
-
-void begin_run(const struct go *go)
-{
-	const struct order resize = {.kind = ORDER_RESIZE, .bytes = go->tmp_bytes};
-
-	guest.go = *go;
-	guest.verdict = (struct verdict){.oom_kills = oom_kills()};
-	if (go->tmp_bytes == 0 || !guest.namespaces) {
-		launch();
-		return;
-	}
-	guest.state = ARMING;
-	set_deadline(TEARDOWN_MS);
-	if (child_order(&guest.child, &resize) < 0)
-		fatal("resize: %s", strerror(errno));
 }
 
 /* An init's death is the death of all in its pid namespace. Without one there is
@@ -213,7 +217,7 @@ static void ended(const struct report *report)
 {
 	if (guest.state == STARTING || guest.state == WAITING)
 		child_failed("the interpreter", report->value);
-	if (guest.state != RUNNING && guest.state != ARMING)
+	if (guest.state != RUNNING)
 		return;
 	add_usage(report->cpu_us, report->rss_bytes);
 	if (WIFSIGNALED(report->value)) {
@@ -239,14 +243,12 @@ void hear_init(void)
 		prepared();
 		break;
 	case REPORT_FAILED:
-		if (guest.greeted || !guest.namespaces)
+		if (guest.greeted || !guest.namespaces || guest.options.writable_root)
 			fatal("%s: %s", report.step, strerror(report.value));
 		do_without_namespaces(&report);
 		break;
 	case REPORT_RESIZED:
-		if (guest.state == ARMING)
-			launch();
-		break;
+		fatal("an answer that nobody waits for");
 	case REPORT_ENDED:
 		ended(&report);
 		break;
@@ -283,7 +285,7 @@ static void child_is_gone(const struct rusage *usage)
 	guest.child.init = -1;
 	if (guest.state == STARTING || guest.state == WAITING)
 		fatal("the child ended before its run");
-	if (guest.state != RUNNING && guest.state != ARMING)
+	if (guest.state != RUNNING)
 		return;
 	/* Killed by us, or by the kernel for want of memory. */
 	if (guest.verdict.cause == CAUSE_EXITED)

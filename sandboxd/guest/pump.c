@@ -89,7 +89,7 @@ void pump_stdin(void)
 
 void take_stdin(const uint8_t *bytes, size_t length)
 {
-	if (guest.state != RUNNING && guest.state != ARMING)
+	if (guest.state != RUNNING)
 		return; /* the run ended while it was under way */
 	if (guest.child.in < 0) {
 		guest.credit += (uint32_t)length;

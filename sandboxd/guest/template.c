@@ -90,12 +90,13 @@ int template_start(struct template *template, const struct options *options,
 	return template->pid < 0 ? -1 : 0;
 }
 
-int template_fork(struct template *template, struct child *child, bool namespaces)
+int template_fork(struct template *template, struct child *child,
+		  const struct options *options, bool namespaces)
 {
 	int fds[1 + ENDS];
 	size_t count = 0;
-	char byte = 0;
-	struct iovec data = {&byte, 1};
+	char share_net = options->share_net;
+	struct iovec data = {&share_net, 1};
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof(fds))];

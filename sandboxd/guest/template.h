@@ -20,7 +20,8 @@ int template_start(struct template *template, const struct options *options,
 
 /* Has it fork a program into the child's namespaces, with the child's ends,
  * which are closed here. Returns 0, or -1 with errno set. */
-int template_fork(struct template *template, struct child *child, bool namespaces);
+int template_fork(struct template *template, struct child *child,
+		  const struct options *options, bool namespaces);
 
 /* What it tells of the end of the last one; 1: read, 0: not yet, -1: it is gone. */
 int template_hear(struct template *template, struct template_report *report);

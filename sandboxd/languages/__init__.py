@@ -65,6 +65,12 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     def code_name(self) -> str:
         return f"main.{self.extension}"
 
+    @property
+    def guest_processes(self) -> int:
+        """Processes in a container beside the program's own: the guest, a child's
+        init, and the template if there is one."""
+        return 2 + self.template
+
     def encode_message(self, args: list[str], env: Mapping[str, str]) -> bytes:
         """The message for one run. Raises InvalidParamsError for what no process can be given."""
         for name, value in env.items():

@@ -1,16 +1,18 @@
-"""All pools of the daemon, one for each language."""
+"""All pools of the daemon: one for each profile, and for each variant that was asked for."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import structlog
 from msgspec import Struct
 
-from sandboxd.engine.port import LABEL_INSTANCE, Engine
+from sandboxd.engine.port import LABEL_INSTANCE, Engine, Resources
 from sandboxd.errors import (
     ImageUnavailableError,
     SandboxdError,
@@ -28,11 +30,33 @@ _TICK = 1.0
 _SWEEP_EVERY = 60
 
 
+class Variant(Struct, frozen=True):
+    """What a run may ask for that its container must have been made with.
+
+    All of this bears on isolation, so it is part of what finds a pool: a member
+    made with a network is never seen by a run that must not have one.
+    """
+
+    network: bool = False
+    writable_root: bool = False
+
+    @property
+    def ordinary(self) -> bool:
+        return not self.network and not self.writable_root
+
+
 class PoolSpec(Struct, frozen=True):
-    plan: Plan
+    """How to make the pools of one profile."""
+
+    plan: Callable[[Variant], Plan]
     settings: Settings
+    warm: Variant
+    """The variant that is kept ready; others are made on demand."""
     key: object
     """All that sets its containers apart: while it is equal they stay."""
+
+
+_Key = tuple[str, Variant]
 
 
 class Fleet:
@@ -43,10 +67,10 @@ class Fleet:
         self._instance = instance
         self._starts = asyncio.Semaphore(starts)
         self._slots = Slots()
-        self._pools: dict[str, Pool] = {}
-        self._keys: dict[str, object] = {}
+        self._specs: dict[str, PoolSpec] = {}
+        self._pools: dict[_Key, Pool] = {}
         self._leaving: set[Pool] = set()
-        """Pools of languages that are configured no more, while they empty themselves."""
+        """Pools of profiles that are configured no more, while they empty themselves."""
         self._closing: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._closed = False
@@ -73,36 +97,60 @@ class Fleet:
         await asyncio.gather(*(pool.close(why) for pool in pools))
 
     def configure(self, specs: dict[str, PoolSpec]) -> None:
-        """Makes the pools what the specs say; a language that is gone keeps no containers."""
-        for name in self._pools.keys() - specs.keys():
-            task = asyncio.create_task(self._close(self._pools.pop(name)))
+        """Makes the pools what the specs say; a profile that is gone keeps no containers."""
+        for key in [key for key in self._pools if key[0] not in specs]:
+            task = asyncio.create_task(self._close(self._pools.pop(key)))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-        for name, spec in specs.items():
-            if name not in self._pools:
-                pool = Pool(spec.plan, spec.settings, self._engine, self._slots, self._starts)
-                self._pools[name] = pool
-                pool.tick()
-            elif spec.key != self._keys[name]:
-                self._pools[name].reconfigure(spec.plan, spec.settings)
-            self._keys[name] = spec.key
+        before, self._specs = self._specs, specs
+        for (profile, variant), pool in self._pools.items():
+            spec = specs[profile]
+            if spec.key != before[profile].key:
+                pool.reconfigure(spec.plan(variant), _settings(spec, variant))
+        for profile, spec in specs.items():
+            self._pool(profile, spec.warm)
+
+    def _pool(self, profile: str, variant: Variant) -> Pool:
+        """The pool for a variant, which is made if it is asked for the first time."""
+        pool = self._pools.get((profile, variant))
+        if pool is None:
+            spec = self._specs[profile]
+            pool = Pool(
+                spec.plan(variant),
+                _settings(spec, variant),
+                self._engine,
+                self._slots,
+                self._starts,
+            )
+            self._pools[profile, variant] = pool
+            pool.tick()
+        return pool
 
     async def _close(self, pool: Pool) -> None:
         self._leaving.add(pool)
         await pool.close(UnknownLanguageError("this language was removed from the configuration"))
         self._leaving.discard(pool)
 
-    async def lease(self, profile: str, owner: int, *, fresh: bool, timeout: float) -> Lease:
+    async def lease(
+        self,
+        profile: str,
+        variant: Variant,
+        owner: int,
+        *,
+        fresh: bool,
+        timeout: float,
+        resources: Resources,
+    ) -> Lease:
         """See Pool.lease."""
         if self._closed:
             raise ShuttingDownError("the daemon stops and takes no more runs")
-        pool = self._pools.get(profile)
-        if pool is None:
+        if profile not in self._specs:
             raise ImageUnavailableError(
                 f"the image of {profile} is not here yet; `health` tells how far it is",
                 retry_after=5.0,
             )
-        return await pool.lease(owner, fresh=fresh, timeout=timeout)
+        pool = self._pool(profile, variant)
+        return await pool.lease(owner, fresh=fresh, timeout=timeout, resources=resources)
 
     def refuse(self) -> None:
         """From here on no run begins; those under way go on."""
@@ -130,3 +178,14 @@ class Fleet:
     def _names(self) -> set[str]:
         pools = [*self._pools.values(), *self._leaving]
         return set[str]().union(*(pool.names() for pool in pools))
+
+
+def _settings(spec: PoolSpec, variant: Variant) -> Settings:
+    """Containers that are not the ordinary ones are used once, and kept ready only if
+    the operator made them the profile's own."""
+    settings = spec.settings
+    if not variant.ordinary:
+        settings = msgspec.structs.replace(settings, reuse="never")
+    if variant != spec.warm:
+        settings = msgspec.structs.replace(settings, min=0)
+    return settings

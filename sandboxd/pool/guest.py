@@ -37,6 +37,15 @@ class RunHandler(Protocol):
     def ended(self, verdict: Verdict) -> None:
         """The program and all its processes are gone."""
 
+    def file(self, data: bytes) -> None:
+        """Bytes that answer `list_files` or `read_file`."""
+
+    def file_end(self, error: int) -> None:
+        """That answer is whole, or broke off with this errno."""
+
+    def put_failed(self, error: int, path: str) -> None:
+        """A file could not be laid: there will be no run."""
+
     def lost(self, why: str) -> None:
         """The container is gone, and the run with it."""
 
@@ -55,8 +64,19 @@ class Guest:
         self._attachment: Attachment | None = None
         self._handler: RunHandler | None = None
         self._words = b""
+        self.waits = False
+        """Whether a child waits for a program."""
         self.lost = False
         """Whether the container is gone or given up."""
+
+    async def next_child(self) -> None:
+        """Waits until the next child waits. Raises StartFailedError."""
+        self.up = asyncio.get_running_loop().create_future()
+        if self.lost:
+            raise StartFailedError("the container is gone")
+        if self.waits:
+            self.up.set_result(None)
+        await self.up
 
     @property
     def namespaces(self) -> bool:
@@ -71,6 +91,7 @@ class Guest:
     def begin(self, handler: RunHandler, preparation: bytes) -> None:
         """Hands over a run; `preparation` is its frames, GO the last of them."""
         self._handler = handler
+        self.waits = False
         self._write(preparation)
 
     def forget(self) -> None:
@@ -86,6 +107,18 @@ class Guest:
     def kill(self) -> None:
         """Ends the run under way; `ended` will follow."""
         self._write(frames.encode(Command.KILL))
+
+    def list_files(self) -> None:
+        """Asks what is in the work folder; `file` and `file_end` will follow."""
+        self._write(frames.encode(Command.LIST))
+
+    def read_file(self, path: str) -> None:
+        """Asks for a file; `file` and `file_end` will follow."""
+        self._write(frames.encode(Command.READ, path.encode()))
+
+    def release(self) -> None:
+        """Nothing more is wanted of a run that was held after its end."""
+        self._write(frames.encode(Command.RELEASE))
 
     def pause(self) -> None:
         if self._attachment is not None:
@@ -140,18 +173,9 @@ class Guest:
             self._handler.output(Event(stream), pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _event(self, kind: int, payload: bytes) -> None:
-        handler = self._handler
         match kind:
-            case Event.EXIT if handler is not None:
-                self._handler = None
-                handler.ended(frames.decode_verdict(payload))
-            case Event.CREDIT:
-                if handler is not None:
-                    handler.credit(frames.decode_credit(payload))
-            case Event.NOTE:
-                if handler is not None:
-                    handler.note(payload)
             case Event.READY:
+                self.waits = True
                 if not self.up.done():
                     self.up.set_result(None)
                 else:
@@ -161,7 +185,27 @@ class Guest:
             case Event.FATAL:
                 self._break(f"its guest gave up: {payload.decode(errors='replace')}")
             case _:
-                self._break(f"its guest sent a frame out of place: {kind:#04x}")
+                self._run_event(kind, payload)
+
+    def _run_event(self, kind: int, payload: bytes) -> None:
+        handler = self._handler
+        if handler is None:
+            return  # its run is not wanted any more
+        match kind:
+            case Event.EXIT:
+                handler.ended(frames.decode_verdict(payload))
+            case Event.CREDIT:
+                handler.credit(frames.decode_credit(payload))
+            case Event.NOTE:
+                handler.note(payload)
+            case Event.FILE:
+                handler.file(payload)
+            case Event.FILE_END:
+                handler.file_end(frames.decode_error(payload)[0])
+            case Event.PUT_FAILED:
+                handler.put_failed(*frames.decode_error(payload))
+            case _:
+                self._break(f"its guest sent a frame that does not exist: {kind:#04x}")
 
     def _greeted(self, hello: dict[str, str]) -> None:
         if hello.get("version") != str(frames.VERSION):

@@ -17,8 +17,9 @@ from typing import Self
 import structlog
 from msgspec import Struct
 
-from sandboxd.engine.port import ContainerSpec, Engine
+from sandboxd.engine.port import ContainerSpec, Engine, Resources
 from sandboxd.errors import QueueFullError, SandboxdError, StartFailedError
+from sandboxd.guest.frames import Event, Verdict
 from sandboxd.pool.core import Action, Create, HandOut, Member, PoolCore, Refuse, Remove, Settings
 from sandboxd.pool.guest import Guest
 from sandboxd.pool.queue import Waiter
@@ -29,6 +30,7 @@ _log = structlog.get_logger("sandboxd.pool")
 
 RECYCLE_TIMEOUT = 15.0
 """Longer than the guest's own bound: after this its container is removed."""
+_WORDS_KEPT = 4096
 _RETRY_REMOVE = 1.0
 _RETRY_REMOVE_MOST = 30.0
 
@@ -55,9 +57,14 @@ class Slots:
 class Plan(Struct, frozen=True):
     """How a pool makes its containers."""
 
+    language: str
     profile: str
     spec: Callable[[int], ContainerSpec]
     """The container for a slot."""
+    resources: Resources
+    """What its cgroup enforces, unless a run asks for something else."""
+    warmup: bytes | None
+    """Frames of a run that a container must have done before it is ready."""
     start_timeout: float
     queue: int
     """Runs that may wait."""
@@ -75,6 +82,8 @@ class _Container(Struct, eq=False):
     id: str = ""
     guest: Guest | None = None
     start: asyncio.Task[None] | None = None
+    restoring: asyncio.Task[None] | None = None
+    """Gives it back the limits that its last run had changed."""
 
 
 class Lease:
@@ -88,6 +97,7 @@ class Lease:
         self.uses = member.uses
         self.queued = queued
         self.warm = queued == 0.0
+        self.changed_resources = False
         self._pool = pool
         self._member = member
         self._fault: str | None = "its run did not end"
@@ -106,7 +116,7 @@ class Lease:
         traceback: TracebackType | None,
     ) -> None:
         self.guest.forget()
-        self._pool.give_back(self._member, self._fault)
+        self._pool.give_back(self._member, self._fault, changed_resources=self.changed_resources)
 
 
 class Pool:
@@ -158,7 +168,7 @@ class Pool:
     def status(self) -> PoolStatus:
         core = self._core
         return PoolStatus(
-            language=self._plan.profile,
+            language=self._plan.language,
             profile=self._plan.profile,
             idle=core.count(State.IDLE),
             busy=core.count(State.LEASED, State.RECYCLING),
@@ -174,7 +184,9 @@ class Pool:
 
     # --- leases ---
 
-    async def lease(self, owner: int, *, fresh: bool, timeout: float) -> Lease:
+    async def lease(
+        self, owner: int, *, fresh: bool, timeout: float, resources: Resources
+    ) -> Lease:
         """A container for one run; with `fresh`, one that nobody has used.
 
         Raises QueueFullError when too many wait or the time is up, and whatever
@@ -205,18 +217,48 @@ class Pool:
         finally:
             del self._futures[id(waiter)]
             self._core.give_up(waiter)
-        return Lease(self, member, self._containers[member.id], queued)
+        container = self._containers[member.id]
+        lease = Lease(self, member, container, queued)
+        if resources != self._plan.resources:
+            await self._give(lease, container, resources)
+        return lease
 
-    def give_back(self, member: Member, fault: str | None) -> None:
+    async def _give(self, lease: Lease, container: _Container, resources: Resources) -> None:
+        """Limits of the run's own. A container whose limits are not known is not used again."""
+        lease.changed_resources = True
+        try:
+            await self._engine.update(container.spec.name, resources)
+        except BaseException:
+            with lease:
+                lease.ended("its limits could not be changed")
+            raise
+
+    def give_back(self, member: Member, fault: str | None, *, changed_resources: bool) -> None:
         """A lease has ended."""
         container = self._containers.get(member.id)
         if container is not None and container.guest is not None and not container.guest.namespaces:
             fault = fault or "this host gives a run no namespaces of its own"
+        if container is not None and changed_resources and fault is None:
+            container.restoring = self._spawn(self._restore(member, container))
         self._act(self._core.returned(member, fault, time.monotonic()))
         if member.state is State.RECYCLING:
             asyncio.get_running_loop().call_later(
                 RECYCLE_TIMEOUT, self._recycle_overdue, member, member.uses
             )
+
+    async def _restore(self, member: Member, container: _Container) -> None:
+        try:
+            await self._engine.update(container.spec.name, self._plan.resources)
+        except SandboxdError as error:
+            self._died(member, f"its limits could not be changed back: {error}")
+        container.restoring = None
+        if container.guest is not None and container.guest.waits:
+            self._recycled(member)
+
+    def _recycled(self, member: Member) -> None:
+        """The guest has its next child waiting; limits must be back as well."""
+        if self._containers[member.id].restoring is None:
+            self._act(self._core.recycled(member, time.monotonic()))
 
     def _recycle_overdue(self, member: Member, uses: int) -> None:
         if member.state is State.RECYCLING and member.uses == uses:
@@ -283,7 +325,7 @@ class Pool:
         name = container.spec.name
         container.id = await self._engine.create(container.spec)
         guest = container.guest = Guest(
-            on_ready=lambda: self._act(self._core.recycled(member, time.monotonic())),
+            on_ready=lambda: self._recycled(member),
             on_lost=lambda why: self._died(member, why),
         )
         guest.attached(await self._engine.attach(name, guest))
@@ -291,6 +333,8 @@ class Pool:
         try:
             async with asyncio.timeout(self._plan.start_timeout):
                 await guest.up
+                if self._plan.warmup is not None:
+                    await _warm_up(guest, self._plan.warmup)
         except TimeoutError:
             raise StartFailedError(
                 f"the guest in {self._plan.profile} was not ready within "
@@ -333,3 +377,46 @@ class Pool:
     def names(self) -> set[str]:
         """The containers on the books, those not yet created or removed among them."""
         return {container.spec.name for container in self._containers.values()}
+
+
+class _WarmUp:
+    """Handles the guest's events while the profile's own program runs; see RunHandler."""
+
+    def __init__(self) -> None:
+        self.end: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._words = b""
+
+    def output(self, stream: Event, data: bytes) -> None:
+        if stream is Event.STDERR:
+            self._words = (self._words + data)[-_WORDS_KEPT:]
+
+    def ended(self, verdict: Verdict) -> None:
+        if verdict.exit_code == 0:
+            self.end.set_result(verdict)
+        else:
+            words = self._words.decode(errors="replace")
+            self.end.set_exception(
+                StartFailedError(f"the warm-up failed (exit {verdict.exit_code}): {words}")
+            )
+
+    def lost(self, why: str) -> None:
+        self.end.set_exception(StartFailedError(f"the container was lost at its warm-up: {why}"))
+
+    def credit(self, count: int) -> None: ...
+
+    def note(self, data: bytes) -> None: ...
+
+    def file(self, data: bytes) -> None: ...
+
+    def file_end(self, error: int) -> None: ...
+
+    def put_failed(self, error: int, path: str) -> None: ...
+
+
+async def _warm_up(guest: Guest, run: bytes) -> None:
+    """The profile's own program first, so that the next finds its files in memory."""
+    handler = _WarmUp()
+    guest.begin(handler, run)
+    await handler.end
+    guest.forget()
+    await guest.next_child()

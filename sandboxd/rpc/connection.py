@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._lines = LineReader(hub.config.max_line)
-        self._tasks: dict[RequestId, asyncio.Task[bytes]] = {}
+        self._tasks: dict[RequestId, asyncio.Task[Any]] = {}
         self._runs: dict[RequestId, ActiveRun] = {}
         self._early_input: dict[RequestId, list[InputParams]] = {}
         self._paused = False
@@ -185,30 +185,33 @@ class Connection(asyncio.Protocol):
         task = self._tasks[identity] = asyncio.create_task(work)
         task.add_done_callback(partial(self._answer, identity))
 
-    async def _work(self, identity: RequestId, handler: Handler, params: Any) -> bytes:
-        """The one place where an exception becomes an error on the wire."""
-        try:
-            context = _RequestContext(self, identity)
-            result = await handler.call(self._hub.methods, params, context)
-            return dispatch.result_line(identity, result)
-        except WireError as error:
-            return dispatch.error_line(identity, dispatch.to_error_object(error))
-        except InvalidParamsError as error:
-            return dispatch.error_line(identity, ErrorObject(INVALID_PARAMS, str(error)))
-        except Exception:
-            _log.exception("a request failed for a reason nobody foresaw", owner=self.owner)
-            message = "internal error; the daemon's log tells more"
-            return dispatch.error_line(identity, ErrorObject(INTERNAL_ERROR, message))
+    async def _work(self, identity: RequestId, handler: Handler, params: Any) -> Any:
+        return await handler.call(self._hub.methods, params, _RequestContext(self, identity))
 
-    def _answer(self, identity: RequestId, task: asyncio.Task[bytes]) -> None:
+    def _answer(self, identity: RequestId, task: asyncio.Task[Any]) -> None:
         """Every request comes by here once, also one that was cancelled before it began."""
         self._runs.pop(identity, None)
         self._early_input.pop(identity, None)
         del self._tasks[identity]
-        if task.cancelled():
-            self._write(dispatch.error_line(identity, ErrorObject(CANCELLED, "cancelled")))
-        else:
-            self._write(task.result())
+        try:
+            line = self._answer_line(identity, task)
+        except Exception:
+            _log.exception("a request failed for a reason nobody foresaw", owner=self.owner)
+            message = "internal error; the daemon's log tells more"
+            line = dispatch.error_line(identity, ErrorObject(INTERNAL_ERROR, message))
+        self._write(line)
+
+    def _answer_line(self, identity: RequestId, task: asyncio.Task[Any]) -> bytes:
+        """The one place where an exception becomes an error on the wire."""
+        try:
+            return dispatch.result_line(identity, task.result())
+        except asyncio.CancelledError:
+            error = ErrorObject(CANCELLED, "cancelled")
+        except WireError as failure:
+            error = dispatch.to_error_object(failure)
+        except InvalidParamsError as failure:
+            error = ErrorObject(INVALID_PARAMS, str(failure))
+        return dispatch.error_line(identity, error)
 
     def _cancel(self, identity: RequestId) -> None:
         """One that has been answered meanwhile is no error."""

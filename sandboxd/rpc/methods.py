@@ -10,13 +10,14 @@ from msgspec import Struct
 
 from sandboxd import __version__
 from sandboxd.errors import InvalidParamsError, SandboxdError
+from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import ActiveRun, Sink
+from sandboxd.run.limits import to_limits
 from sandboxd.run.runner import Runner, RunRequest
 from sandboxd_client.protocol import (
     PROTOCOL,
     Base64,
     Check,
-    EffectiveLimits,
     EngineInfo,
     HealthResult,
     InitializeParams,
@@ -67,17 +68,14 @@ class Methods:
         self._began = time.monotonic()
 
     async def initialize(self, _: InitializeParams, __: Context) -> InitializeResult:
-        limits = self._runner.limits
+        limits = self._runner.config.limits
         return InitializeResult(
             server="sandboxd",
             version=__version__,
             protocol=PROTOCOL,
             engine=await self._engine_or_unknown(),
             languages=sorted(self._runner.languages.by_name),
-            limits=LimitsInfo(
-                default=EffectiveLimits(limits.default.timeout, int(limits.default.output)),
-                max=EffectiveLimits(limits.max.timeout, int(limits.max.output)),
-            ),
+            limits=LimitsInfo(default=to_limits(limits.default), max=to_limits(limits.max)),
         )
 
     async def run(self, params: RunParams, context: Context) -> RunResult:
@@ -91,7 +89,12 @@ class Methods:
             stdin=whole,
             stdin_streamed=streamed,
             limits=params.limits,
+            files=params.files,
+            outputs=params.outputs,
+            variant=Variant(network=params.network, writable_root=not params.read_only),
             fresh=params.reuse is Reuse.NEVER,
+            profile=params.profile,
+            label=params.label,
             stream=params.stream,
             capture=params.capture,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -36,6 +37,10 @@ class RunLostError(SandboxdError):
     """The container went away while the program ran."""
 
 
+class PutFailedError(SandboxdError):
+    """A file could not be laid in the work folder."""
+
+
 class ActiveRun:
     """Handles the guest's events for one run; see RunHandler."""
 
@@ -55,6 +60,8 @@ class ActiveRun:
         self._stdin_ends = False
         self._streams_stdin = False
         self._on_room: Callable[[], None] | None = None
+        self._file: list[bytes] = []
+        self._file_end: asyncio.Future[int] | None = None
 
     # --- stdin ---
 
@@ -133,6 +140,27 @@ class ActiveRun:
         if self.stalled:
             self._go_on()
 
+    # --- files ---
+
+    async def next_file(self) -> tuple[bytes, int]:
+        """The answer to a listing or a file that was asked for, and an errno if it
+        broke off. Raises RunLostError."""
+        self._file_end = asyncio.get_running_loop().create_future()
+        error = await self._file_end
+        pieces, self._file = self._file, []
+        return b"".join(pieces), error
+
+    def file(self, data: bytes) -> None:
+        self._file.append(data)
+
+    def file_end(self, error: int) -> None:
+        if self._file_end is not None and not self._file_end.done():
+            self._file_end.set_result(error)
+
+    def put_failed(self, error: int, path: str) -> None:
+        if not self.ended_future.done():
+            self.ended_future.set_exception(PutFailedError(f"{path}: {os.strerror(error)}"))
+
     # --- the end ---
 
     def note(self, data: bytes) -> None:
@@ -147,6 +175,7 @@ class ActiveRun:
         self._room()
 
     def lost(self, why: str) -> None:
-        if not self.ended_future.done():
-            self.ended_future.set_exception(RunLostError(why))
+        for future in (self.ended_future, self._file_end):
+            if future is not None and not future.done():
+                future.set_exception(RunLostError(why))
         self._room()

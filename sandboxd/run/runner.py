@@ -9,24 +9,31 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
 import structlog
 from msgspec import Struct
 
-from sandboxd.config import LimitsConfig
+from sandboxd.config import Config
 from sandboxd.errors import (
     EngineUnavailableError,
     InvalidLimitsError,
+    InvalidParamsError,
+    NotPermittedError,
     PayloadTooLargeError,
     ShuttingDownError,
 )
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Command, Event, Verdict
 from sandboxd.languages import Language, Languages
-from sandboxd.pool.fleet import Fleet
+from sandboxd.pool.fleet import Fleet, Variant
 from sandboxd.pool.pool import Lease
-from sandboxd.run.active import ActiveRun, RunLostError, Sink
+from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
+from sandboxd.run.files import Collection, collect, encode_files
+from sandboxd.run.limits import resolve, to_resources
+from sandboxd.run.profiles import Profile
 from sandboxd.run.verdict import Judgement, fault, judge
 from sandboxd_client.protocol import (
+    Base64,
     ContainerInfo,
     EffectiveLimits,
     Limits,
@@ -37,41 +44,49 @@ from sandboxd_client.protocol import (
     Totals,
     Truncated,
     Usage,
-    parse_size,
 )
 
 _log = structlog.get_logger("sandboxd.run")
 
 _GRACE = 10.0
 """Seconds the guest may be late with the end of a run before it is given up."""
+_COLLECT = 60.0
+"""Seconds that taking files back may need."""
 _MICRO = 1e-6
+_LABEL_MAX = 200
+AUTO = "auto"
+"""The profile that covers what the program imports."""
 _COMPILE_FAILED = b"compile\n"
 """What a runner notes when its compiler refused the program."""
 
 
-class RunRequest(Struct, frozen=True):
+class RunRequest(Struct, frozen=True, kw_only=True):
     """What a client wants run."""
 
     owner: int
     language: str
     code: str
-    args: list[str]
-    env: dict[str, str]
-    stdin: bytes | None
+    args: list[str] = []
+    env: dict[str, str] = {}
+    stdin: bytes | None = None
     """None when there is none, or when it is streamed."""
-    stdin_streamed: bool
-    limits: Limits
-    fresh: bool
-    stream: bool
-    capture: bool
+    stdin_streamed: bool = False
+    limits: Limits = Limits()
+    files: dict[str, str | Base64] = {}
+    outputs: list[str] = []
+    variant: Variant = Variant()
+    fresh: bool = False
+    profile: str = AUTO
+    label: str | None = None
+    stream: bool = True
+    capture: bool = True
 
 
 class Runner:
-    """Takes runs for all clients; `configure` may change languages and limits under way."""
+    """Takes runs for all clients; `configure` may change everything under way."""
 
-    def __init__(self, fleet: Fleet, queue_timeout: float) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._queue_timeout = queue_timeout
         self._active: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,9 +94,11 @@ class Runner:
         self._output_bytes = 0
         self._stopping = False
 
-    def configure(self, languages: Languages, limits: LimitsConfig) -> None:
+    def configure(self, config: Config, languages: Languages, profiles: dict[str, Profile]) -> None:
+        """`profiles` has one under each language's own name."""
+        self.config = config
         self.languages = languages
-        self.limits = limits
+        self.profiles = profiles
 
     @property
     def active(self) -> int:
@@ -103,36 +120,6 @@ class Runner:
         """Runs whose containers go away from now on are told that the daemon stops."""
         self._stopping = True
 
-    def effective_limits(self, asked: Limits, *, capture: bool) -> EffectiveLimits:
-        """The limits of a run. Raises InvalidLimitsError past the operator's maximum."""
-        default, most = self.limits.default, self.limits.max
-        timeout = default.timeout if asked.timeout is None else asked.timeout
-        if not 0 < timeout <= most.timeout:
-            raise InvalidLimitsError(
-                f"limits.timeout is {timeout:g} s; it must be more than 0 and at most "
-                f"{most.timeout:g} s",
-                limit="timeout",
-                max=most.timeout,
-            )
-        try:
-            output = default.output if asked.output is None else parse_size(asked.output)
-        except ValueError as error:
-            raise InvalidLimitsError(f"limits.output: {error}", limit="output") from None
-        if output > most.output:
-            raise InvalidLimitsError(
-                f"limits.output is {output} bytes; it must be at most {most.output}",
-                limit="output",
-                max=most.output,
-            )
-        if capture and output > self.limits.capture:
-            raise InvalidLimitsError(
-                f"limits.output is {output} bytes; over {self.limits.capture} the result cannot "
-                'hold the output: stream it, with "capture": false',
-                limit="output",
-                max=self.limits.capture,
-            )
-        return EffectiveLimits(timeout=timeout, output=output)
-
     async def run(
         self, request: RunRequest, sink: Sink, on_active: Callable[[ActiveRun], None]
     ) -> RunResult:
@@ -140,40 +127,97 @@ class Runner:
 
         `on_active` is given the run once stdin can be fed to it.
         """
-        language = self.languages.find(request.language)
-        limits = self.effective_limits(request.limits, capture=request.capture)
-        preparation = prepare(language, request, limits)
+        plan = self._plan(request)
         run = secrets.token_hex(8)
         self._active.add(run)
         self._idle.clear()
-        started_at = datetime.now(UTC)
         try:
-            with await self._fleet.lease(
-                language.name, request.owner, fresh=request.fresh, timeout=self._queue_timeout
-            ) as lease:
-                leased = time.monotonic()
-                active = ActiveRun(
-                    lease.guest, sink, stream=request.stream, capture=request.capture
-                )
-                lease.guest.begin(active, preparation)
-                sink.started(run, warm=lease.warm, queued=lease.queued)
-                if request.stdin is not None:
-                    active.feed(request.stdin, eof=True)
-                elif request.stdin_streamed:
-                    active.stream_stdin()
-                on_active(active)
-                handed_out = time.monotonic() - leased
-                verdict = await self._await_end(run, active, lease, limits.timeout)
+            return await self._run(run, plan, sink, on_active)
         finally:
             self._active.discard(run)
             if not self._active:
                 self._idle.set()
+
+    def _plan(self, request: RunRequest) -> _Plan:
+        """All that can be refused is refused here, before anything is taken."""
+        language = self.languages.find(request.language)
+        if request.label is not None and len(request.label) > _LABEL_MAX:
+            raise InvalidParamsError(f"label: at most {_LABEL_MAX} characters")
+        profile = self._profile(language, request)
+        limits = resolve(request.limits, profile.limits, self.config.limits.max)
+        variant = request.variant
+        if variant.network and not self.config.network.allow:
+            raise NotPermittedError(
+                "the operator allows no run the network ([network] allow in the configuration)"
+            )
+        if profile.network and not variant.network:
+            variant = msgspec.structs.replace(variant, network=True)
+        if request.capture and limits.output > self.config.limits.capture:
+            raise InvalidLimitsError(
+                f"limits.output is {limits.output} bytes; over {self.config.limits.capture} the "
+                'result cannot hold the output: stream it, with "capture": false',
+                limit="output",
+                max=int(self.config.limits.capture),
+            )
+        return _Plan(
+            request=request,
+            language=language,
+            profile=profile,
+            limits=limits,
+            variant=variant,
+            preparation=prepare(language, request, limits, tmp=profile.limits.tmp),
+        )
+
+    def _profile(self, language: Language, request: RunRequest) -> Profile:
+        if request.profile == AUTO:
+            return self.profiles[language.name]
+        profile = self.profiles.get(request.profile)
+        if profile is None or profile.language.name != language.name:
+            names = ", ".join(
+                sorted(
+                    name
+                    for name, each in self.profiles.items()
+                    if each.language.name == language.name
+                )
+            )
+            raise InvalidParamsError(
+                f"there is no profile {request.profile!r} of {language.name}; there are {names}"
+            )
+        return profile
+
+    async def _run(
+        self, run: str, plan: _Plan, sink: Sink, on_active: Callable[[ActiveRun], None]
+    ) -> RunResult:
+        request, limits = plan.request, plan.limits
+        started_at = datetime.now(UTC)
+        with await self._fleet.lease(
+            plan.profile.name,
+            plan.variant,
+            request.owner,
+            fresh=request.fresh,
+            timeout=self.config.pool.queue_timeout,
+            resources=to_resources(limits, plan.language),
+        ) as lease:
+            leased = time.monotonic()
+            active = ActiveRun(lease.guest, sink, stream=request.stream, capture=request.capture)
+            lease.guest.begin(active, plan.preparation)
+            sink.started(run, warm=lease.warm, queued=lease.queued)
+            if request.stdin is not None:
+                active.feed(request.stdin, eof=True)
+            elif request.stdin_streamed:
+                active.stream_stdin()
+            on_active(active)
+            handed_out = time.monotonic() - leased
+            held = bool(request.outputs)
+            verdict = await self._await_end(run, active, lease, limits.timeout, held=held)
+            files = await self._collect(run, active, lease, plan)
+            lease.ended(fault(verdict))
         judgement = judge(verdict)
         stdout, stderr = active.streams[Event.STDOUT], active.streams[Event.STDERR]
         ran = verdict.ran_us * _MICRO
         result = RunResult(
             run=run,
-            language=language.name,
+            language=plan.language.name,
             status=judgement.status,
             exit_code=judgement.exit_code,
             signal=judgement.signal,
@@ -186,6 +230,8 @@ class Runner:
             duration=ran,
             timings=Timings(queued=lease.queued, handed_out=handed_out, ran=ran),
             usage=Usage(cpu=verdict.cpu_us * _MICRO, memory_peak=verdict.rss_bytes),
+            files=files.files,
+            files_skipped=files.skipped,
             warm=lease.warm,
             container=ContainerInfo(id=lease.container_id, uses=lease.uses),
             started_at=started_at.isoformat(),
@@ -194,15 +240,42 @@ class Runner:
         self._account(request, result, verdict)
         return result
 
+    async def _collect(self, run: str, active: ActiveRun, lease: Lease, plan: _Plan) -> Collection:
+        """The files that were asked for, also after a failure or a timeout."""
+        if not plan.request.outputs:
+            return Collection([], [])
+        try:
+            async with asyncio.timeout(_COLLECT):
+                collection = await collect(
+                    lease.guest,
+                    active,
+                    plan.request.outputs,
+                    plan.limits.files_total,
+                    self.config.limits.files,
+                )
+        except (TimeoutError, RunLostError) as error:
+            raise EngineUnavailableError(
+                f"the container was lost while its files were read: {error}", run=run
+            ) from None
+        lease.guest.release()
+        return collection
+
     async def _await_end(
-        self, run: str, active: ActiveRun, lease: Lease, timeout: float
+        self, run: str, active: ActiveRun, lease: Lease, timeout: float, *, held: bool
     ) -> Verdict:
         """Waits for the guest's verdict, and gives up a guest that is late with it."""
         try:
             verdict = await self._in_time(active, timeout + _GRACE)
         except asyncio.CancelledError:
-            await self._kill(run, active, lease)
+            await self._kill(run, active, lease, held=held)
             raise
+        except PutFailedError as error:
+            lease.ended("files could not be laid")
+            raise PayloadTooLargeError(
+                f"files: {error}; limits.tmp bounds all that is written, these files among it",
+                limit="tmp",
+                max=int(self.config.limits.max.tmp),
+            ) from None
         except RunLostError as error:
             if self._stopping:
                 raise ShuttingDownError("the daemon stopped while the program ran") from None
@@ -211,7 +284,6 @@ class Runner:
                 "how the program ended is not known",
                 run=run,
             ) from None
-        lease.ended(fault(verdict))
         return verdict
 
     async def _in_time(self, active: ActiveRun, seconds: float) -> Verdict:
@@ -225,7 +297,7 @@ class Runner:
                 if not active.stalled:
                     raise RunLostError("its guest did not end the run in time") from None
 
-    async def _kill(self, run: str, active: ActiveRun, lease: Lease) -> None:
+    async def _kill(self, run: str, active: ActiveRun, lease: Lease, *, held: bool) -> None:
         """The client wants it no more. Its container can be used again if the kill was clean."""
         active.mute()
         lease.guest.kill()
@@ -237,6 +309,8 @@ class Runner:
                 "run not killed in time", run=run, container=lease.container_id, error=str(error)
             )
             return
+        if held:
+            lease.guest.release()
         lease.ended(fault(verdict))
         self._by_status["cancelled"] += 1
         _log.info("run cancelled", run=run, container=lease.container_id)
@@ -257,8 +331,20 @@ class Runner:
         )
 
 
-def prepare(language: Language, request: RunRequest, limits: EffectiveLimits) -> bytes:
-    """All frames of a hand-out, to be sent in one write.
+class _Plan(Struct, frozen=True):
+    """A request with everything decided."""
+
+    request: RunRequest
+    language: Language
+    profile: Profile
+    limits: EffectiveLimits
+    variant: Variant
+    preparation: bytes
+    """All frames of the hand-out, sent in one write."""
+
+
+def prepare(language: Language, request: RunRequest, limits: EffectiveLimits, *, tmp: int) -> bytes:
+    """All frames of a hand-out; `tmp` is what the container's tmpfs has anyway.
 
     Raises PayloadTooLargeError, and InvalidParamsError for what no process can be given.
     """
@@ -268,17 +354,20 @@ def prepare(language: Language, request: RunRequest, limits: EffectiveLimits) ->
             f"args and env take {len(message)} bytes; together they may take "
             f"{frames.MESSAGE_MAX}; send larger things on stdin"
         )
-    return b"".join(
-        (
-            frames.encode_data(Command.CODE, request.code.encode()),
-            frames.encode_data(Command.MESSAGE, message),
-            frames.encode_go(
-                limits.timeout,
-                limits.output,
-                stdin=request.stdin is not None or request.stdin_streamed,
-            ),
-        )
-    )
+    parts = [frames.encode_size(limits.tmp)] if limits.tmp != tmp else []
+    if request.files:
+        parts.append(encode_files(request.files, limits.files_total, language.code_name))
+    parts += [
+        frames.encode_data(Command.CODE, request.code.encode()),
+        frames.encode_data(Command.MESSAGE, message),
+        frames.encode_go(
+            limits.timeout,
+            limits.output,
+            stdin=request.stdin is not None or request.stdin_streamed,
+            hold=bool(request.outputs),
+        ),
+    ]
+    return b"".join(parts)
 
 
 def _run_error(active: ActiveRun, judgement: Judgement) -> RunError | None:

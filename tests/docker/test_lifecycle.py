@@ -211,9 +211,9 @@ def test_a_container_that_is_killed_during_a_run_is_an_error_that_says_so(
 ) -> None:
     with own_daemon.client() as client, client.stream("python", SLEEP) as stream:
         next(event for event in stream if isinstance(event, Output))
-        subprocess.run(
-            ["docker", "kill", *own_daemon.containers()], check=True, capture_output=True
-        )
+        # Some may be starting still, and cannot be killed yet.
+        kill = ["docker", "kill", *own_daemon.containers()]
+        subprocess.run(kill, check=False, capture_output=True)
         with pytest.raises(SandboxError, match="how the program ended is not known"):
             list(stream)
         assert client.run("python", "print(1)", limits=Limits(timeout=5)).stdout == "1\n"

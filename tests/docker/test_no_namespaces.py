@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -13,12 +14,14 @@ from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import image_tag
 from sandboxd.engine.port import LABEL_INSTANCE, ContainerSpec
-from sandboxd.engine.spec import Placement, container_spec
+from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.languages import BUILTIN, load
 from sandboxd.pool.core import Settings
-from sandboxd.pool.fleet import Fleet, PoolSpec
+from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
 from sandboxd.pool.pool import Plan
 from sandboxd.run.active import ActiveRun
+from sandboxd.run.limits import to_resources
+from sandboxd.run.profiles import make_profiles
 from sandboxd.run.runner import Runner, RunRequest
 from sandboxd_client.protocol import Blob, Limits, RunResult
 
@@ -43,42 +46,45 @@ async def runner() -> AsyncIterator[Runner]:
     """Runs in containers whose seccomp profile, Docker's own, allows no namespaces."""
     config = Config()
     languages = load(BUILTIN)
-    python = languages.find("python")
+    profiles = make_profiles(config, languages)
+    python = profiles["python"]
+    resources = to_resources(python.limits, python.language)
+    shape = Shape(
+        profile="python",
+        language=python.language,
+        image=image_tag(python.language),
+        resources=resources,
+        tmp=python.limits.tmp,
+        tmp_inodes=1000,
+        nofile=100,
+        fsize=python.limits.tmp,
+    )
 
     def spec(slot: int) -> ContainerSpec:
-        placement = Placement(INSTANCE, f"{id(config)}-{slot}", slot, config.engine.uid_base + slot)
-        made = container_spec(python, image_tag(python), config.limits, placement)
+        serial = secrets.token_hex(4)
+        made = container_spec(shape, Placement(INSTANCE, serial, slot, 60706 + slot))
         host_config = made.config["HostConfig"] | {"SecurityOpt": ["no-new-privileges"]}
         return msgspec.structs.replace(made, config=made.config | {"HostConfig": host_config})
+
+    def plan(_: Variant) -> Plan:
+        return Plan("python", "python", spec, resources, warmup=None, start_timeout=30.0, queue=10)
 
     async with (
         DockerEngine(host.address(None), config.engine) as engine,
         Fleet(engine, INSTANCE, starts=2) as fleet,
     ):
-        plan = Plan(profile="python", spec=spec, start_timeout=30.0, queue=10)
         settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
-        fleet.configure({"python": PoolSpec(plan, settings, key=1)})
-        runner = Runner(fleet, queue_timeout=30.0)
-        runner.configure(languages, config.limits)
+        fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})
+        runner = Runner(fleet)
+        runner.configure(config, languages, profiles)
         yield runner
     async with DockerEngine(host.address(None), config.engine) as engine:
         assert await engine.containers({LABEL_INSTANCE: INSTANCE}) == []
 
 
 async def run(runner: Runner, code: str, timeout: float = 20.0) -> RunResult:
-    request = RunRequest(
-        owner=0,
-        language="python",
-        code=code,
-        args=[],
-        env={},
-        stdin=None,
-        stdin_streamed=False,
-        limits=Limits(timeout=timeout),
-        fresh=False,
-        stream=False,
-        capture=True,
-    )
+    limits = Limits(timeout=timeout)
+    request = RunRequest(owner=0, language="python", code=code, limits=limits, stream=False)
     return await runner.run(request, Nobody(), ignore)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from msgspec import Struct, structs
+
 from sandboxd.config import Config, PoolConfig
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import Language, load
@@ -29,6 +31,10 @@ _T = TypeVar("_T")
 
 SMALL = Config(pool=PoolConfig(min=1, max=4, starts=4, queue=1000, queue_timeout=DEADLINE))
 """A configuration that does not depend on the machine."""
+
+
+def replace(config: Config, **parts: Struct) -> Config:
+    return structs.replace(config, **parts)
 
 
 class Service:
@@ -74,7 +80,10 @@ class Service:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stops as the daemon does once nothing is left to wait for."""
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stops as the daemon does when its patience with the runs under way is over."""
         self.drain()
         self.runner.stop()
         await self._stack.aclose()

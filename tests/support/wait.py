@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-DEADLINE = 20.0
+DEADLINE = 10.0
 """Seconds; reached only by what hangs."""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from tests.support.wait import DEADLINE
 
@@ -34,6 +35,7 @@ class Wire:
         self._reader, self._writer = await asyncio.open_unix_connection(
             str(self._socket), limit=_LINE_MOST
         )
+        self._transport = cast("asyncio.Transport", self._writer.transport)
         return self
 
     async def __aexit__(
@@ -42,8 +44,18 @@ class Wire:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._writer.close()
+        self.close()
         await asyncio.sleep(0)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def stop_reading(self) -> None:
+        """From here on the daemon's output is left in the socket."""
+        self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        self._transport.resume_reading()
 
     async def send_bytes(self, data: bytes) -> None:
         self._writer.write(data)
@@ -75,6 +87,11 @@ class Wire:
         message: Message = json.loads(line)
         self.messages.append(message)
         return message
+
+    async def until_closed(self) -> None:
+        with contextlib.suppress(EOFError, ConnectionResetError):
+            while True:
+                await self.receive()
 
     async def receive_until(self, method: str) -> Message:
         """The params of the next notification of this kind."""
