@@ -7,6 +7,7 @@ are seconds.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -110,6 +111,20 @@ class LogConfig(_Section, frozen=True):
     format: Literal["auto", "console", "json"] = "auto"
 
 
+class HistoryConfig(_Section, frozen=True):
+    """What is kept of the runs that have ended; the oldest goes first."""
+
+    enabled: bool = True
+    path: str | None = None
+    """The SQLite file; by default in the state folder of the system or the user."""
+    keep_code: bool = True
+    """A hash of it is kept in any case."""
+    keep_output: bool = True
+    max_count: int = 10_000
+    max_age: float = 30 * 24 * 3600.0
+    max_bytes: Size = Size(256 * _MIB)
+
+
 class LanguageConfig(_Section, frozen=True):
     """Overrides for one language; None stands for what `[pool]` says."""
 
@@ -149,6 +164,7 @@ class Config(_Section, frozen=True):
     rpc: RpcConfig = RpcConfig()
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
+    history: HistoryConfig = HistoryConfig()
     languages: dict[str, LanguageConfig] = {}
     profiles: dict[str, ProfileConfig] = {}
 
@@ -159,6 +175,20 @@ def default_path() -> Path:
         return Path("/etc/sandboxd/sandboxd.toml")
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "sandboxd" / "sandboxd.toml"
+
+
+def state_path(config: Config) -> Path:
+    """Where the history is kept: beside nobody else's, for each socket its own."""
+    if config.history.path:
+        return Path(config.history.path)
+    if os.geteuid() == 0:
+        folder = Path("/var/lib/sandboxd")
+    else:
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+        folder = Path(home) / "sandboxd"
+    name = hashlib.sha256(str(Path(config.socket).resolve()).encode()).hexdigest()[:10]
+    usual = Path(config.socket).resolve() == default_socket().resolve()
+    return folder / ("history.db" if usual else f"history-{name}.db")
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -231,6 +261,7 @@ def _check(config: Config) -> None:
     problems |= {
         "[limits.default] tmp must be less than half of memory": limits.default.tmp * 2
         >= limits.default.memory,
+        "[history] max_bytes must be at least 1MiB": config.history.max_bytes < _MIB,
         "[pool] min must not exceed max": pool.min > pool.max,
         "[pool] max must be at least 1": pool.max < 1,
         "[pool] starts must be at least 1": pool.starts < 1,

@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from sandboxd import __version__, systemd
-from sandboxd.config import Config
+from sandboxd.config import Config, state_path
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, ImageState
@@ -31,6 +31,8 @@ from sandboxd.pool.pool import Plan
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.server import Server, SocketLock, instance_name
+from sandboxd.run.history import History
+from sandboxd.run.history_writer import HistorySettings
 from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
 from sandboxd.run.runner import Runner
@@ -65,7 +67,8 @@ class Daemon:
         self._fetching: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._fleet = Fleet(engine, self._instance, config.pool.starts)
-        self._runner = Runner(self._fleet)
+        self._history = History(state_path(config), history_settings(config))
+        self._runner = Runner(self._fleet, self._history.record)
         sources = Sources(
             engine=engine.info,
             pools=self._fleet.status,
@@ -73,7 +76,8 @@ class Daemon:
             missing_images=lambda: dict(self._progress),
             clients=lambda: len(self._hub.connections),
         )
-        self._hub = Hub(Methods(self._runner, sources), config.rpc, set())
+        methods = Methods(self._runner, self._history, sources)
+        self._hub = Hub(methods, config.rpc, set())
         self._server = Server(path, self._hub)
         self._stop = asyncio.Event()
 
@@ -83,7 +87,7 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon, reload)
         began = time.monotonic()
-        async with self._fleet:
+        async with self._history, self._fleet:
             await self._apply(self._config)
             await self._server.open()
             systemd.notify("READY=1")
@@ -99,7 +103,8 @@ class Daemon:
             for task in (self._reloading, self._fetching):
                 await _end(task)
             self._runner.stop()
-        await self._server.close()
+            await self._fleet.close()
+            await self._server.close()
         _log.info("stopped")
 
     async def _drain(self) -> None:
@@ -258,6 +263,18 @@ class Daemon:
                 )
             )
         return infos
+
+
+def history_settings(config: Config) -> HistorySettings:
+    kept = config.history
+    return HistorySettings(
+        enabled=kept.enabled,
+        keep_code=kept.keep_code,
+        keep_output=kept.keep_output,
+        max_count=kept.max_count,
+        max_age=kept.max_age,
+        max_bytes=int(kept.max_bytes),
+    )
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

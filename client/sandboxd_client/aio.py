@@ -32,6 +32,8 @@ from sandboxd_client.protocol import (
     STDIN_WINDOW,
     CancelParams,
     HealthResult,
+    HistoryGetParams,
+    HistoryListParams,
     InitializeParams,
     InitializeResult,
     LanguageInfo,
@@ -40,7 +42,10 @@ from sandboxd_client.protocol import (
     Params,
     RequestId,
     RunParams,
+    RunRecord,
     RunResult,
+    RunSummary,
+    Status,
     StatusResult,
     default_socket,
 )
@@ -209,6 +214,22 @@ class AsyncClient:
 
     async def health(self) -> HealthResult:
         return await self._call(Method.HEALTH, NoParams(), HealthResult)
+
+    async def history(
+        self,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        status: Status | None = None,
+        language: str | None = None,
+    ) -> list[RunSummary]:
+        """Runs that have ended, the newest first; `before` is a run to go on after."""
+        params = HistoryListParams(limit=limit, before=before, status=status, language=language)
+        return await self._call(Method.HISTORY_LIST, params, list[RunSummary])
+
+    async def history_get(self, run: str) -> RunRecord:
+        """All that is kept of a run. Raises RunNotFoundError."""
+        return await self._call(Method.HISTORY_GET, HistoryGetParams(run=run), RunRecord)
 
     async def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
         request = self._next_id()

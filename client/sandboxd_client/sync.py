@@ -33,6 +33,8 @@ from sandboxd_client.protocol import (
     STDIN_WINDOW,
     CancelParams,
     HealthResult,
+    HistoryGetParams,
+    HistoryListParams,
     InitializeParams,
     InitializeResult,
     LanguageInfo,
@@ -40,7 +42,10 @@ from sandboxd_client.protocol import (
     NoParams,
     Params,
     RunParams,
+    RunRecord,
     RunResult,
+    RunSummary,
+    Status,
     StatusResult,
     default_socket,
 )
@@ -218,6 +223,22 @@ class Client:
 
     def health(self) -> HealthResult:
         return self._call(Method.HEALTH, NoParams(), HealthResult)
+
+    def history(
+        self,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        status: Status | None = None,
+        language: str | None = None,
+    ) -> list[RunSummary]:
+        """Runs that have ended, the newest first; `before` is a run to go on after."""
+        params = HistoryListParams(limit=limit, before=before, status=status, language=language)
+        return self._call(Method.HISTORY_LIST, params, list[RunSummary])
+
+    def history_get(self, run: str) -> RunRecord:
+        """All that is kept of a run. Raises RunNotFoundError."""
+        return self._call(Method.HISTORY_GET, HistoryGetParams(run=run), RunRecord)
 
     def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
         request = self._next_id()

@@ -54,6 +54,9 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     aliases: list[str] = []
     runner: str | None = None
     """A script beside this file, laid into the image's /sandboxd."""
+    standard: bool = True
+    """Whether its image is got ahead and a container kept warm; the image of another
+    is got when somebody first asks for it."""
     template: bool = False
     """Whether `start` is forked for each run: it then speaks with the guest through
     /sandboxd/enter.so, and its arguments name what to import before."""

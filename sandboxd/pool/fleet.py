@@ -60,7 +60,8 @@ _Key = tuple[str, Variant]
 
 
 class Fleet:
-    """Opened by entering, which sweeps what an earlier daemon left; emptied by leaving."""
+    """Opened by entering, which sweeps what an earlier daemon left; emptied by leaving,
+    or before that by `close`."""
 
     def __init__(self, engine: Engine, instance: str, starts: int) -> None:
         self._engine = engine
@@ -86,6 +87,10 @@ class Fleet:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the runs that are under way, and removes all containers."""
         if self._ticking is not None:
             self._ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):

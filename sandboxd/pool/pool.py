@@ -241,6 +241,8 @@ class Pool:
         if container is not None and changed_resources and fault is None:
             container.restoring = self._spawn(self._restore(member, container))
         self._act(self._core.returned(member, fault, time.monotonic()))
+        if container is not None and container.guest is not None and container.guest.waits:
+            self._recycled(member)  # it was quicker than whoever had the lease
         if member.state is State.RECYCLING:
             asyncio.get_running_loop().call_later(
                 RECYCLE_TIMEOUT, self._recycle_overdue, member, member.uses
@@ -257,7 +259,8 @@ class Pool:
 
     def _recycled(self, member: Member) -> None:
         """The guest has its next child waiting; limits must be back as well."""
-        if self._containers[member.id].restoring is None:
+        container = self._containers.get(member.id)
+        if container is not None and container.restoring is None:
             self._act(self._core.recycled(member, time.monotonic()))
 
     def _recycle_overdue(self, member: Member, uses: int) -> None:

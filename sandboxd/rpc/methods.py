@@ -12,6 +12,7 @@ from sandboxd import __version__
 from sandboxd.errors import InvalidParamsError, SandboxdError
 from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import ActiveRun, Sink
+from sandboxd.run.history import History
 from sandboxd.run.limits import to_limits
 from sandboxd.run.runner import Runner, RunRequest
 from sandboxd_client.protocol import (
@@ -20,6 +21,8 @@ from sandboxd_client.protocol import (
     Check,
     EngineInfo,
     HealthResult,
+    HistoryGetParams,
+    HistoryListParams,
     InitializeParams,
     InitializeResult,
     LanguageInfo,
@@ -30,7 +33,9 @@ from sandboxd_client.protocol import (
     PoolStatus,
     Reuse,
     RunParams,
+    RunRecord,
     RunResult,
+    RunSummary,
     StatusResult,
     StdinObject,
     from_blob,
@@ -62,8 +67,9 @@ class Context(Sink, Protocol):
 class Methods:
     """The methods, one for each name; they do not know the connection they are for."""
 
-    def __init__(self, runner: Runner, sources: Sources) -> None:
+    def __init__(self, runner: Runner, history: History, sources: Sources) -> None:
         self._runner = runner
+        self._history = history
         self._sources = sources
         self._began = time.monotonic()
 
@@ -114,6 +120,12 @@ class Methods:
             totals=self._runner.totals(),
         )
 
+    async def history_list(self, params: HistoryListParams, context: Context) -> list[RunSummary]:
+        return await self._history.list(_reader(context), params)
+
+    async def history_get(self, params: HistoryGetParams, context: Context) -> RunRecord:
+        return await self._history.get(_reader(context), params.run)
+
     async def health(self, _: NoParams, __: Context) -> HealthResult:
         """Down when nothing can run, degraded when some of it cannot."""
         checks: dict[str, Check] = {}
@@ -126,6 +138,9 @@ class Methods:
         for pool in pools:
             detail = pool.problem or f"{pool.idle} idle, {pool.busy} busy, {pool.starting} starting"
             checks[f"pool {pool.profile}"] = Check(ok=pool.problem is None, detail=detail)
+        kept = self._history
+        told = kept.problem or f"{kept.written} written, {kept.dropped} dropped"
+        checks["history"] = Check(ok=kept.problem is None, detail=told)
         for language, progress in self._sources.missing_images().items():
             checks[f"image {language}"] = Check(ok=False, detail=progress)
         if not checks["engine"].ok or not any(pool.problem is None for pool in pools):
@@ -153,6 +168,11 @@ def _stdin(stdin: str | StdinObject | None) -> tuple[bytes | None, bool]:
         raise InvalidParamsError(f"stdin: {error}") from None
 
 
+def _reader(context: Context) -> int | None:
+    """Whose runs a caller sees: its own, and root everybody's."""
+    return None if context.owner == 0 else context.owner
+
+
 class Handler(Struct, frozen=True):
     """A method's params, and what is called with them."""
 
@@ -166,4 +186,6 @@ HANDLERS: dict[str, Handler] = {
     Method.LANGUAGES: Handler(NoParams, Methods.languages),
     Method.STATUS: Handler(NoParams, Methods.status),
     Method.HEALTH: Handler(NoParams, Methods.health),
+    Method.HISTORY_LIST: Handler(HistoryListParams, Methods.history_list),
+    Method.HISTORY_GET: Handler(HistoryGetParams, Methods.history_get),
 }

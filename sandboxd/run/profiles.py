@@ -51,7 +51,7 @@ def _of_language(config: Config, language: Language) -> Profile:
         name=language.name,
         language=language,
         limits=default_limits(config.limits),
-        pool_min=config.pool.min if own.min is None else own.min,
+        pool_min=own.min if own.min is not None else config.pool.min if language.standard else 0,
         pool_max=config.pool.max if own.max is None else own.max,
         preload=_preload(language, own.preload),
         warmup=own.warmup,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import time
 from collections import Counter
@@ -38,7 +39,9 @@ from sandboxd_client.protocol import (
     EffectiveLimits,
     Limits,
     RunError,
+    RunRecord,
     RunResult,
+    RunSummary,
     Status,
     Timings,
     Totals,
@@ -85,8 +88,9 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 class Runner:
     """Takes runs for all clients; `configure` may change everything under way."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, record: Callable[[RunRecord], None]) -> None:
         self._fleet = fleet
+        self._record = record
         self._active: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -237,7 +241,7 @@ class Runner:
             started_at=started_at.isoformat(),
             error=_run_error(active, judgement),
         )
-        self._account(request, result, verdict)
+        self._account(plan, result, verdict)
         return result
 
     async def _collect(self, run: str, active: ActiveRun, lease: Lease, plan: _Plan) -> Collection:
@@ -315,9 +319,12 @@ class Runner:
         self._by_status["cancelled"] += 1
         _log.info("run cancelled", run=run, container=lease.container_id)
 
-    def _account(self, request: RunRequest, result: RunResult, verdict: Verdict) -> None:
+    def _account(self, plan: _Plan, result: RunResult, verdict: Verdict) -> None:
+        request = plan.request
         self._by_status[result.status] += 1
         self._output_bytes += verdict.stdout_written + verdict.stderr_written
+        # Behind the answer: whoever waits for it need not wait for this.
+        asyncio.get_running_loop().call_soon(self._remember, plan, result)
         _log.info(
             "run ended",
             run=result.run,
@@ -328,6 +335,24 @@ class Runner:
             exit_code=result.exit_code,
             ran=round(result.duration, 4),
             queued=round(result.timings.queued, 4),
+        )
+
+    def _remember(self, plan: _Plan, result: RunResult) -> None:
+        request = plan.request
+        summary = RunSummary(
+            run=result.run,
+            language=result.language,
+            profile=plan.profile.name,
+            status=result.status,
+            exit_code=result.exit_code,
+            duration=result.duration,
+            started_at=result.started_at,
+            owner=request.owner,
+            code_hash=hashlib.sha256(request.code.encode()).hexdigest(),
+            label=request.label,
+        )
+        self._record(
+            RunRecord(summary=summary, result=result, limits=plan.limits, code=request.code)
         )
 
 

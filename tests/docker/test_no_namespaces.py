@@ -75,7 +75,7 @@ async def runner() -> AsyncIterator[Runner]:
     ):
         settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
         fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})
-        runner = Runner(fleet)
+        runner = Runner(fleet, lambda _: None)
         runner.configure(config, languages, profiles)
         yield runner
     async with DockerEngine(host.address(None), config.engine) as engine:

@@ -38,7 +38,10 @@ class RunningDaemon:
         self.config = folder / "sandboxd.toml"
         self.config.touch()
         self._notify = folder / "notify.sock"
-        self._environment = dict(environment or {})
+        self._environment = {
+            "SANDBOXD_HISTORY__PATH": str(folder / "history.db"),
+            **(environment or {}),
+        }
 
     def __enter__(self) -> Self:
         self.start()

@@ -13,10 +13,17 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from sandboxd.engine.port import Receiver
+from sandboxd.engine.port import Receiver, Resources
 from sandboxd.guest.frames import STDIN_WINDOW, VERSION, Cause, Command, Event
 from tests.support.program import Events, Process, Program, Signalled, run_script
+from tests.support.work import Said, WorkFolder
 
+_BEFORE = {
+    *(Command.CODE, Command.MESSAGE, Command.SIZE, Command.PUT, Command.DATA, Command.GO),
+}
+"""Commands for a child that waits."""
+_AFTER = {Command.LIST, Command.READ, Command.RELEASE}
+"""Commands for a run that is held at its end."""
 _PIPE = 64 * 1024
 """Bytes that the container may be ahead of whoever reads its output."""
 _TURNS_TO_START = 20
@@ -34,6 +41,8 @@ class Temper(Struct):
     """The next child waits in the same breath as the last one's verdict."""
     stuck: bool = False
     """The next child never comes."""
+    fleeting: bool = False
+    """The container is lost in the same breath as the verdict comes."""
     deaf: bool = False
     """Does not obey KILL."""
     chunk: int = _PIPE
@@ -114,11 +123,15 @@ class FakeGuest:
         self.faults: list[str] = []
         """What the daemon should not have sent."""
         self.gone = asyncio.Event()
+        self.resources: list[Resources] = []
+        """What the container's limits were changed to."""
         self.streams: Streams | None = None
         self.process: Process | None = None
         self._temper = temper
         self._programs = programs
+        self.work = WorkFolder()
         self._waits = False
+        self._held = False
         self._inbox = bytearray()
         self._parts: dict[Command, bytearray] = {}
         self._task: asyncio.Task[None] | None = None
@@ -153,6 +166,10 @@ class FakeGuest:
     def say(self, event: Event, payload: bytes = b"") -> None:
         self.utter(struct.pack("<IB", len(payload), event) + payload)
 
+    def _say_all(self, frames: Said) -> None:
+        for event, payload in frames:
+            self.say(event, payload)
+
     def credit(self, count: int) -> None:
         self.say(Event.CREDIT, struct.pack("<I", count))
 
@@ -177,14 +194,42 @@ class FakeGuest:
             self._obey(Command(kind), payload)
 
     def _obey(self, command: Command, payload: bytes) -> None:
+        in_place = self._waits if command in _BEFORE else self._held or command not in _AFTER
+        if not in_place:
+            self._refuse(f"{command.name} out of place")
+        elif command in _BEFORE:
+            self._prepare(command, payload)
+        elif command in _AFTER:
+            self._answer(command, payload.decode())
+        else:
+            self._attend(command, payload)
+
+    def _prepare(self, command: Command, payload: bytes) -> None:
+        match command:
+            case Command.PUT:
+                self.work.put(payload.decode())
+            case Command.DATA:
+                self._say_all(self.work.data(payload))
+            case Command.SIZE:
+                (self.work.room,) = struct.unpack("<Q", payload)
+            case Command.GO:
+                if not self.work.failed:
+                    self._go(payload)
+            case _:
+                self._parts.setdefault(command, bytearray()).extend(payload)
+
+    def _answer(self, command: Command, path: str) -> None:
+        if command is Command.LIST:
+            self._say_all(self.work.list())
+        elif command is Command.READ:
+            self._say_all(self.work.read(path))
+        else:
+            self._held = False
+            self._task = asyncio.create_task(self._replace_child())
+
+    def _attend(self, command: Command, payload: bytes) -> None:
         process = self.process
         match command:
-            case Command.CODE | Command.MESSAGE | Command.GO if not self._waits:
-                self._refuse(f"{command.name} out of place")
-            case Command.CODE | Command.MESSAGE:
-                self._parts.setdefault(command, bytearray()).extend(payload)
-            case Command.GO:
-                self._go(payload)
             case Command.KILL if not self._temper.deaf:
                 self.end(Cause.KILLED)
             case Command.STDIN if process is not None:
@@ -212,6 +257,7 @@ class FakeGuest:
     def _await_run(self) -> None:
         self._waits = True
         self._parts.clear()
+        self.work = WorkFolder()
         self.say(Event.READY)
 
     def _go(self, payload: bytes) -> None:
@@ -222,7 +268,8 @@ class FakeGuest:
         self.process = process = Process(self, code, limit, stdin=bool(payload[-1] & 1))
         process.args = fields[: int(count)]
         process.env = dict(pair.split("=", 1) for pair in fields[int(count) :])
-        self._task = asyncio.create_task(self._run(process, milliseconds / 1000))
+        run = self._run(process, milliseconds / 1000, hold=bool(payload[-1] & 2))
+        self._task = asyncio.create_task(run)
 
     def end(self, cause: Cause) -> None:
         """Kills the program, if one runs and does not end already."""
@@ -231,7 +278,7 @@ class FakeGuest:
         self.process.cause = cause
         self._task.cancel()
 
-    async def _run(self, process: Process, seconds: float) -> None:
+    async def _run(self, process: Process, seconds: float, *, hold: bool) -> None:
         late = asyncio.get_running_loop().call_later(seconds, self.end, Cause.TIMEOUT)
         code, number = -1, 0
         try:
@@ -249,6 +296,14 @@ class FakeGuest:
         written = process.written[Event.STDOUT], process.written[Event.STDERR]
         verdict = (process.cause, code, number, 1000, 2000, 4096, *written, process.oom_kills)
         self.say(Event.EXIT, struct.pack("<BiiQQQQQI", *verdict))
+        if self._temper.fleeting:
+            self.die()
+        elif hold:
+            self._held = True
+        else:
+            await self._replace_child()
+
+    async def _replace_child(self) -> None:
         if self._temper.stuck:
             return
         for _ in range(0 if self._temper.prompt else _TURNS_TO_START):

@@ -2,7 +2,8 @@
 
 A program is a coroutine function, or a script of one verb a line: `out TEXT`,
 `err TEXT`, `cat`, `read COUNT`, `flood COUNT`, `mark EVENT`, `wait EVENT`,
-`hang`, `exit CODE`, `signal NUMBER`, `oom`, `die`, `garble`, `args`, `env NAME`.
+`hang`, `exit CODE`, `signal NUMBER`, `oom`, `die`, `garble`, `args`, `env NAME`,
+`write PATH TEXT`, `show PATH`.
 """
 
 from __future__ import annotations
@@ -146,6 +147,15 @@ async def _env(process: Process, name: str) -> None:
     await _out(process, process.env[name])
 
 
+async def _write_file(process: Process, rest: str) -> None:
+    path, _, text = rest.partition(" ")
+    process.guest.work.files[path] = text.encode()
+
+
+async def _show(process: Process, path: str) -> None:
+    await process.write(process.guest.work.files[path])
+
+
 _VERBS: dict[str, Verb] = {
     "out": _out,
     "err": _err,
@@ -162,6 +172,8 @@ _VERBS: dict[str, Verb] = {
     "garble": _garble,
     "args": _args,
     "env": _env,
+    "write": _write_file,
+    "show": _show,
 }
 
 Events = defaultdict[str, asyncio.Event]

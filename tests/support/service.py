@@ -9,19 +9,21 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from sandboxd.config import Config, PoolConfig
-from sandboxd.engine.spec import Placement, container_spec
-from sandboxd.languages import Language, load
+from sandboxd.engine.spec import Placement, Shape, container_spec
+from sandboxd.languages import load
 from sandboxd.pool.core import Settings
-from sandboxd.pool.fleet import Fleet, PoolSpec
+from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
 from sandboxd.pool.pool import Plan
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.server import Server, SocketLock
+from sandboxd.run.limits import to_resources
+from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
 from sandboxd.run.runner import Runner
 from sandboxd_client.protocol import LanguageInfo, PoolStatus
 from tests.support.engine import FakeEngine
@@ -33,7 +35,7 @@ SMALL = Config(pool=PoolConfig(min=1, max=4, starts=4, queue=1000, queue_timeout
 """A configuration that does not depend on the machine."""
 
 
-def replace(config: Config, **parts: Struct) -> Config:
+def replace(config: Config, **parts: Any) -> Config:
     return structs.replace(config, **parts)
 
 
@@ -50,8 +52,9 @@ class Service:
         self.engine = FakeEngine()
         self.socket = folder / "sandboxd.sock"
         self.fleet = Fleet(self.engine, "test", config.pool.starts)
-        self.runner = Runner(self.fleet, config.pool.queue_timeout)
-        self.runner.configure(load(folder / "none"), config.limits)
+        self.runner = Runner(self.fleet)
+        known = load(folder / "none")
+        self.runner.configure(config, known, make_profiles(config, known))
         sources = Sources(
             engine=self.engine.info,
             pools=self.fleet.status,
@@ -94,11 +97,12 @@ class Service:
         self.fleet.refuse()
 
     def configure(self) -> None:
-        by_name = self.runner.languages.by_name
-        self.fleet.configure({name: self._pool_spec(by_name[name]) for name in self._names})
+        profiles = self.runner.profiles
+        self.fleet.configure({name: self._pool_spec(profiles[name]) for name in self._names})
 
-    def pool(self, language: str = "python") -> PoolStatus:
-        return next(pool for pool in self.fleet.status() if pool.language == language)
+    def pool(self, profile: str = "python") -> PoolStatus:
+        """The first of a profile's, which is the ordinary one."""
+        return next(pool for pool in self.fleet.status() if pool.profile == profile)
 
     async def all_idle(self, count: int = 1) -> None:
         """Waits until so many containers are ready and none is in use or comes or goes."""
@@ -106,28 +110,48 @@ class Service:
             lambda: self.pool().idle == self.pool().size == count, f"{count} containers are idle"
         )
 
-    def _pool_spec(self, language: Language) -> PoolSpec:
+    def _pool_spec(self, profile: Profile) -> PoolSpec:
         pool, limits = self._config.pool, self._config.limits
+        resources = to_resources(profile.limits, profile.language)
 
-        def spec(slot: int) -> Placement:
+        def placement(slot: int) -> Placement:
             return Placement(
                 instance="test", serial=str(next(self._serials)), slot=slot, uid=60000 + slot
             )
 
-        return PoolSpec(
-            plan=Plan(
-                profile=language.name,
-                spec=lambda slot: container_spec(language, "image", limits, spec(slot)),
+        def plan(variant: Variant) -> Plan:
+            shape = Shape(
+                profile=profile.name,
+                language=profile.language,
+                image="image",
+                resources=resources,
+                tmp=profile.limits.tmp,
+                tmp_inodes=limits.tmp_inodes,
+                nofile=limits.nofile,
+                fsize=limits.max.tmp,
+                network="bridge" if variant.network else None,
+                writable_root=variant.writable_root,
+            )
+            return Plan(
+                language=profile.language.name,
+                profile=profile.name,
+                spec=lambda slot: container_spec(shape, placement(slot)),
+                resources=resources,
+                warmup=encode_warmup(profile),
                 start_timeout=pool.start_timeout,
                 queue=pool.queue,
-            ),
+            )
+
+        return PoolSpec(
+            plan=plan,
             settings=Settings(
-                min=pool.min,
-                max=pool.max,
+                min=profile.pool_min,
+                max=profile.pool_max,
                 max_uses=pool.max_uses,
                 max_age=pool.max_age,
                 reuse=pool.reuse,
             ),
+            warm=Variant(network=profile.network),
             key=0,
         )
 
