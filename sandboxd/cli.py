@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,10 +17,11 @@ from sandboxd import __version__, config, daemon, log
 from sandboxd.config import Config
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.images import Images
+from sandboxd.engine.images import Images, Wanted
 from sandboxd.errors import SandboxdError
 from sandboxd.languages import Languages
 from sandboxd.languages import load as load_languages
+from sandboxd.run.profiles import make_profiles
 
 _out = Console()
 _err = Console(stderr=True)
@@ -132,6 +133,20 @@ def _languages(loaded: Config, names: Sequence[str]) -> Languages:
     return languages
 
 
+def _wanted(loaded: Config, names: Iterable[str]) -> list[Wanted]:
+    """The images of the languages and profiles that are named, or of all that are kept
+    ready where none is."""
+    languages = _languages(loaded, [])
+    profiles = make_profiles(loaded, languages)
+    if not names:
+        chosen = [each for each in profiles.values() if each.language.standard]
+    else:
+        own = {name: profiles.get(name) or profiles[languages.find(name).name] for name in names}
+        chosen = list(own.values())
+    found = {(each.language.name, each.packages): each for each in chosen}
+    return [Wanted(each.language, each.packages) for _, each in sorted(found.items())]
+
+
 class _Reporter:
     """Progress as a line for each image: live on a terminal, otherwise as it changes."""
 
@@ -165,12 +180,12 @@ async def _get_images(
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
     )
-    languages = _languages(loaded, names)
+    wanted = _wanted(loaded, names)
     async with DockerEngine(address, loaded.engine) as engine:
         with Progress(*columns, console=_err, disable=not _err.is_terminal) as progress:
             images = Images(engine, _Reporter(progress), may_install=may_install)
             results = await asyncio.gather(
-                *(images.ensure(each, build=build) for each in languages.by_name.values()),
+                *(images.ensure(each, build=build) for each in wanted),
                 return_exceptions=True,
             )
     failed = [result for result in results if isinstance(result, BaseException)]
@@ -179,7 +194,7 @@ async def _get_images(
             raise failure
         _err.print(f"sandboxd: {failure}", style="red", markup=False, highlight=False)
     if not failed:
-        _say(f"images: {', '.join(languages.by_name)}")
+        _say(f"images: {', '.join(each.subject for each in wanted)}")
     return 1 if failed else 0
 
 
@@ -191,7 +206,7 @@ async def _list_images(loaded: Config, *, as_json: bool) -> int:
     languages = _languages(loaded, [])
     async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
         images = Images(engine, lambda *_: None)
-        states = [await images.state(each) for each in languages.by_name.values()]
+        states = [await images.state(each) for each in _wanted(loaded, languages.by_name)]
     if as_json:
         sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
         return 0
@@ -211,7 +226,7 @@ async def _prune_images(loaded: Config) -> int:
     languages = _languages(loaded, [])
     async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
         images = Images(engine, lambda *_: None)
-        for tag in await images.stale(languages.by_name.values()):
+        for tag in await images.stale(_wanted(loaded, languages.by_name)):
             await images.remove(tag)
             _out.print(f"removed {tag}", highlight=False)
     return 0

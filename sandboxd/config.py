@@ -111,6 +111,11 @@ class LogConfig(_Section, frozen=True):
     format: Literal["auto", "console", "json"] = "auto"
 
 
+class PackagesConfig(_Section, frozen=True):
+    allow: list[str] = []
+    """Names of packages that a request may have installed; "*" is any."""
+
+
 class HistoryConfig(_Section, frozen=True):
     """What is kept of the runs that have ended; the oldest goes first."""
 
@@ -164,6 +169,7 @@ class Config(_Section, frozen=True):
     rpc: RpcConfig = RpcConfig()
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
+    packages: PackagesConfig = PackagesConfig()
     history: HistoryConfig = HistoryConfig()
     languages: dict[str, LanguageConfig] = {}
     profiles: dict[str, ProfileConfig] = {}

@@ -21,7 +21,7 @@ from sandboxd import __version__, systemd
 from sandboxd.config import Config, state_path
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.images import Images, ImageState
+from sandboxd.engine.images import ImageState
 from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.errors import SandboxdError
 from sandboxd.languages import load as load_languages
@@ -36,11 +36,10 @@ from sandboxd.run.history_writer import HistorySettings
 from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
 from sandboxd.run.runner import Runner
+from sandboxd.shelf import Shelf
 from sandboxd_client.protocol import LanguageInfo
 
 _log = structlog.get_logger("sandboxd")
-
-_RETRY_IMAGE = 30.0
 
 
 async def serve(config: Config, reload: Callable[[], Config]) -> None:
@@ -62,18 +61,16 @@ class Daemon:
         self._instance = instance_name(path)
         self._boot = secrets.token_hex(3)
         self._created = 0
-        self._images: dict[str, ImageState] = {}
-        self._progress: dict[str, str] = {}
-        self._fetching: asyncio.Task[None] | None = None
+        self._shelf = Shelf(engine, self._configure_fleet)
         self._reloading: asyncio.Task[None] | None = None
         self._fleet = Fleet(engine, self._instance, config.pool.starts)
         self._history = History(state_path(config), history_settings(config))
-        self._runner = Runner(self._fleet, self._history.record)
+        self._runner = Runner(self._fleet, self._history.record, self._opened)
         sources = Sources(
             engine=engine.info,
             pools=self._fleet.status,
             languages=self._language_infos,
-            missing_images=lambda: dict(self._progress),
+            missing_images=self._shelf.progress,
             clients=lambda: len(self._hub.connections),
         )
         methods = Methods(self._runner, self._history, sources)
@@ -100,8 +97,8 @@ class Daemon:
             await self._stop.wait()
             systemd.notify("STOPPING=1")
             await self._drain()
-            for task in (self._reloading, self._fetching):
-                await _end(task)
+            await _end(self._reloading)
+            await self._shelf.close()
             self._runner.stop()
             await self._fleet.close()
             await self._server.close()
@@ -136,56 +133,16 @@ class Daemon:
         profiles = make_profiles(config, languages)
         self._config = config
         self._runner.configure(config, languages, profiles)
-        await _end(self._fetching)
-        self._progress.clear()
-        missing = await self._open_pools(list(profiles.values()))
-        self._fetching = asyncio.create_task(self._get_images(missing), name="images")
+        await self._shelf.configure(profiles)
 
-    async def _get_images(self, missing: list[Profile]) -> None:
-        while missing:
-            images = Images(self._engine, self._report)
-            results = await asyncio.gather(
-                *(images.ensure(profile.language) for profile in missing), return_exceptions=True
-            )
-            for profile, result in zip(missing, results, strict=True):
-                if isinstance(result, SandboxdError):
-                    self._progress[profile.name] = str(result)
-                    _log.warning("no image", profile=profile.name, error=str(result))
-                elif isinstance(result, BaseException):
-                    raise result
-            if any(isinstance(result, SandboxdError) for result in results):
-                await asyncio.sleep(_RETRY_IMAGE)
-            missing = await self._open_pools(missing)
-
-    async def _open_pools(self, wanted: list[Profile]) -> list[Profile]:
-        """Opens the pools of those whose image is there; returns the others."""
-        images = Images(self._engine, self._report)
-        missing = []
-        for profile in wanted:
-            try:
-                state = await images.state(profile.language)
-            except SandboxdError as error:
-                self._progress[profile.name] = str(error)
-                missing.append(profile)
-                continue
-            if state.present:
-                self._images[profile.name] = state
-                self._progress.pop(profile.name, None)
-            else:
-                self._progress[profile.name] = "its image is not here"
-                missing.append(profile)
+    def _configure_fleet(self, images: dict[str, tuple[Profile, ImageState]]) -> None:
+        """Called whenever an image has come."""
+        self._runner.modules = {
+            name: frozenset(state.modules) for name, (_, state) in images.items() if state.modules
+        }
         self._fleet.configure(
-            {
-                name: self._pool_spec(profile, self._images[name].tag)
-                for name, profile in self._runner.profiles.items()
-                if name in self._images
-            }
+            {name: self._pool_spec(profile, state.tag) for name, (profile, state) in images.items()}
         )
-        return missing
-
-    def _report(self, subject: str, text: str) -> None:
-        self._progress[subject] = f"its image is being made: {text}"
-        _log.debug("image", subject=subject, progress=text)
 
     def _pool_spec(self, profile: Profile, image: str) -> PoolSpec:
         config, pool = self._config, self._config.pool
@@ -196,23 +153,10 @@ class Daemon:
             max_age=pool.max_age,
             reuse=pool.reuse,
         )
-        limits = config.limits
         resources = to_resources(profile.limits, profile.language)
 
         def plan(variant: Variant) -> Plan:
-            shape = Shape(
-                profile=profile.name,
-                language=profile.language,
-                image=image,
-                resources=resources,
-                tmp=profile.limits.tmp,
-                tmp_inodes=limits.tmp_inodes,
-                nofile=limits.nofile,
-                fsize=limits.max.tmp,
-                preload=profile.preload,
-                network=config.network.name if variant.network else None,
-                writable_root=variant.writable_root,
-            )
+            shape = make_shape(config, profile, image, variant)
             return Plan(
                 language=profile.language.name,
                 profile=profile.name,
@@ -227,8 +171,11 @@ class Daemon:
             plan=plan,
             settings=settings,
             warm=Variant(network=profile.network),
-            key=(image, profile, limits, config.network, settings, pool),
+            key=(image, profile, config.limits, config.network, settings, pool),
         )
+
+    async def _opened(self, profile: Profile) -> None:
+        await self._shelf.opened(profile, self._config.pool.queue_timeout)
 
     def _placement(self, slot: int) -> Placement:
         self._created += 1
@@ -243,7 +190,7 @@ class Daemon:
         idle = {pool.profile: pool.idle for pool in self._fleet.status()}
         infos = []
         for name, language in self._runner.languages.by_name.items():
-            state = self._images.get(name)
+            state = self._shelf.state(name)
             own = [
                 profile
                 for profile in self._runner.profiles.values()
@@ -259,10 +206,35 @@ class Daemon:
                     ready=sum(idle.get(profile.name, 0) for profile in own),
                     file_extension="." + language.extension,
                     stateful=False,
+                    packages=sorted(
+                        {
+                            package
+                            for profile in own
+                            if (state := self._shelf.state(profile.name)) is not None
+                            for package in state.packages
+                        }
+                    ),
                     profiles=[profile.name for profile in own],
                 )
             )
         return infos
+
+
+def make_shape(config: Config, profile: Profile, image: str, variant: Variant) -> Shape:
+    """What the containers of one pool have in common."""
+    return Shape(
+        profile=profile.name,
+        language=profile.language,
+        image=image,
+        resources=to_resources(profile.limits, profile.language),
+        tmp=profile.limits.tmp,
+        tmp_inodes=config.limits.tmp_inodes,
+        nofile=config.limits.nofile,
+        fsize=config.limits.max.tmp,
+        preload=profile.preload,
+        network=config.network.name if variant.network else None,
+        writable_root=variant.writable_root,
+    )
 
 
 def history_settings(config: Config) -> HistorySettings:

@@ -154,6 +154,8 @@ class RunOptions(TypedDict, total=False):
     """True needs the operator's leave."""
     read_only: bool
     """False gives a root file system that can be written to."""
+    packages: Sequence[str]
+    """Installed for this run, where the operator allows it, such as "numpy==1.26"."""
     profile: str
     """A named profile of the language instead of the one that fits."""
     label: str
@@ -162,6 +164,16 @@ class RunOptions(TypedDict, total=False):
     """"never": a container that nobody used before, destroyed afterwards."""
     capture: bool
     """False leaves stdout and stderr out of the result."""
+
+
+_PLAIN: dict[str, type] = {
+    "args": list,
+    "env": dict,
+    "files": dict,
+    "outputs": list,
+    "packages": list,
+}
+"""Options that may be given as any sequence or mapping."""
 
 
 def run_params(language: str, code: str, options: RunOptions, *, stream: bool) -> RunParams:
@@ -178,8 +190,7 @@ def run_params(language: str, code: str, options: RunOptions, *, stream: bool) -
     rest: dict[str, Any] = {name: value for name, value in options.items() if name != "stdin"}
     if "reuse" in rest:
         rest["reuse"] = Reuse(rest["reuse"])
-    plain: type
-    for name, plain in (("args", list), ("env", dict), ("files", dict), ("outputs", list)):
+    for name, plain in _PLAIN.items():
         if name in rest:
             rest[name] = plain(rest[name])
     return RunParams(language=language, code=code, stdin=wire_stdin, stream=stream, **rest)

@@ -219,6 +219,8 @@ class RunParams(Params, frozen=True):
     read_only: bool = True
     """False gives a root file system that can be written to."""
     reuse: Reuse = Reuse.OWNER
+    packages: list[str] = []
+    """Installed for this run, where the operator allows it, such as "numpy==1.26"."""
     profile: str = "auto"
     """A named profile of the language, or "auto": the one that covers its imports."""
     label: str | None = None

@@ -16,13 +16,13 @@ import shlex
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from sandboxd.engine import host
+from sandboxd.engine import host, packages
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.errors import ImageUnavailableError, SandboxdError, SetupError
 from sandboxd.guest import binaries
@@ -32,6 +32,8 @@ _RECIPE = 3
 """Raised when the steps below change in a way that old images must not survive."""
 LABEL_LANGUAGE = "sandboxd.language"
 LABEL_VERSION = "sandboxd.version"
+LABEL_PACKAGES = "sandboxd.packages"
+LABEL_MODULES = "sandboxd.modules"
 
 _SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"
@@ -47,12 +49,27 @@ Report = Callable[[str, str], None]
 """Told what is being worked on, and how far that is."""
 
 
+class Wanted(Struct, frozen=True):
+    """An image: a language, and packages for it."""
+
+    language: Language
+    packages: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.language.name if not self.packages else f"{self.language.name}+"
+
+
 class ImageState(Struct, frozen=True):
     language: str
     tag: str
     base: str
     present: bool
     version: str
+    packages: list[str] = []
+    """Names and versions of what is installed beside the standard library."""
+    modules: list[str] = []
+    """What a program can import of these."""
 
 
 class Images:
@@ -66,34 +83,42 @@ class Images:
         self._debian = asyncio.Lock()
         self._build_slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def state(self, language: Language) -> ImageState:
-        tag = image_tag(language)
+    async def state(self, wanted: Wanted) -> ImageState:
+        tag = image_tag(wanted)
         labels = await self._engine.image_labels(tag)
+        there = labels or {}
         return ImageState(
-            language=language.name,
+            language=wanted.language.name,
             tag=tag,
-            base=language.image.base,
+            base=wanted.language.image.base,
             present=labels is not None,
-            version=(labels or {}).get(LABEL_VERSION, ""),
+            version=there.get(LABEL_VERSION, ""),
+            packages=there.get(LABEL_PACKAGES, "").split(),
+            modules=there.get(LABEL_MODULES, "").split(),
         )
 
-    async def ensure(self, language: Language, *, pull: bool = True, build: bool = True) -> str:
-        """The tag of the language's image, which is made if it is missing.
+    async def ensure(self, wanted: Wanted, *, pull: bool = True, build: bool = True) -> str:
+        """The tag of the image, which is made if it is missing.
 
         Raises ImageUnavailableError, with the reason why each way failed.
         """
-        tag = image_tag(language)
+        tag = image_tag(wanted)
         if await self._engine.has_image(tag):
             return tag
-        async with self._build_slots:
-            base = await self._base(language, pull=pull, build=build)
-            await self._derive(language, base, tag)
-        self._report(language.name, "ready")
+        if wanted.packages:
+            plain = await self.ensure(Wanted(wanted.language), pull=pull, build=build)
+            async with self._build_slots:
+                await self._add_packages(wanted, plain, tag)
+        else:
+            async with self._build_slots:
+                base = await self._base(wanted.language, pull=pull, build=build)
+                await self._derive(wanted.language, base, tag)
+        self._report(wanted.subject, "ready")
         return tag
 
-    async def stale(self, languages: Iterable[Language]) -> list[str]:
-        """Tags of derived images that no language uses any more."""
-        wanted = {image_tag(language) for language in languages}
+    async def stale(self, all_wanted: Iterable[Wanted]) -> list[str]:
+        """Tags of derived images that nothing configured uses any more."""
+        wanted = {image_tag(each) for each in all_wanted}
         found = await self._engine.images(LABEL_LANGUAGE)
         tags = [tag for image in found for tag in image.get("RepoTags") or []]
         return sorted(tag for tag in tags if tag not in wanted)
@@ -143,7 +168,8 @@ class Images:
         tag = f"sandboxd/{language.name}-base:{_digest(msgspec.json.encode(debian))}"
         if not await self._engine.has_image(tag):
             steps = [_install(debian), *debian.prepare]
-            await self._build(language.name, f"FROM {base}\n{_run(steps)}", {}, tag, network="host")
+            recipe = f"FROM {base}\n{_run(steps)}"
+            await self._build(language.name, _archive(recipe), tag, network="host")
         return tag
 
     async def _debian_base(self) -> str:
@@ -185,16 +211,37 @@ class Images:
         # What takes long comes first: another guest or runner needs none of it again.
         recipe = f"FROM {base}\n{_run(steps)}COPY sandboxd /sandboxd\n"
         built = f"{tag}-unlabelled"
-        await self._build(language.name, recipe, files, built, network="none")
+        await self._build(language.name, _archive(recipe, files), built, network="none")
         labels = {
             LABEL_LANGUAGE: language.name,
             LABEL_VERSION: await self._version(language, built),
         }
-        pairs = " ".join(
-            f"{name}={msgspec.json.encode(text).decode()}" for name, text in labels.items()
-        )
-        await self._build(language.name, f"FROM {built}\nLABEL {pairs}\n", {}, tag, network="none")
+        labelled = f"FROM {built}\n{_labels(labels)}"
+        await self._build(language.name, _archive(labelled), tag, network="none")
         await self._engine.remove_image(built)
+
+    async def _add_packages(self, wanted: Wanted, plain: str, tag: str) -> None:
+        """The language's image with packages on top, fetched here and laid in there."""
+        language, labels = wanted.language, await self._engine.image_labels(plain) or {}
+        with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
+            root = Path(folder) / "root"
+            target = root / packages.TARGETS.get(language.name, "/").lstrip("/")
+            target.mkdir(parents=True)
+            fetched = await packages.fetch(
+                language.name,
+                wanted.packages,
+                target,
+                labels.get(LABEL_VERSION, ""),
+                lambda text: self._report(wanted.subject, text),
+            )
+            told = labels | {
+                LABEL_LANGUAGE: language.name,
+                LABEL_PACKAGES: " ".join(fetched.packages),
+                LABEL_MODULES: " ".join(fetched.modules),
+            }
+            recipe = f"FROM {plain}\nCOPY root /\n{_run(language.image.packages)}{_labels(told)}"
+            archive = await asyncio.to_thread(_archive_folder, recipe, root)
+        await self._build(wanted.subject, archive, tag, network="none")
 
     async def _version(self, language: Language, image: str) -> str:
         """What the language's version command prints, in a build that leaves nothing."""
@@ -202,7 +249,8 @@ class Images:
             f'FROM {image}\nRUN echo "version: $({shlex.join(language.image.version)} 2>&1)"\n'
         )
         asked = f"{image}-asked"
-        lines = await self._build(language.name, command, {}, asked, network="none", cache=False)
+        archive = _archive(command)
+        lines = await self._build(language.name, archive, asked, network="none", cache=False)
         await self._engine.remove_image(asked)
         found = (line for line in lines if line.startswith("version: "))
         return next(found, "").removeprefix("version: ")
@@ -210,21 +258,19 @@ class Images:
     async def _build(
         self,
         subject: str,
-        recipe: str,
-        files: dict[str, bytes],
+        archive: bytes,
         tag: str,
         *,
         network: str,
         cache: bool = True,
     ) -> list[str]:
         """Builds an image; returns the lines that its steps printed."""
-        files = files | {"Dockerfile": recipe.encode()}
         params = {"t": tag, "networkmode": network, "rm": "true", "forcerm": "true"}
         if not cache:
             params["nocache"] = "true"
         lines: list[str] = []
         try:
-            async for event in self._engine.post("build", params, _archive(files)):
+            async for event in self._engine.post("build", params, archive):
                 for line in event.get("stream", "").splitlines():
                     if (text := line.strip()) and not text.startswith(_NOISE):
                         lines.append(text)
@@ -235,10 +281,11 @@ class Images:
         return lines
 
 
-def image_tag(language: Language) -> str:
-    """Names what the image of a language must hold."""
+def image_tag(wanted: Wanted) -> str:
+    """Names what an image must hold."""
+    language = wanted.language
     runner = (language.folder / language.runner).read_bytes() if language.runner else b""
-    recipe = msgspec.json.encode([_RECIPE, language.image])
+    recipe = msgspec.json.encode([_RECIPE, language.image, sorted(wanted.packages)])
     return f"sandboxd/{language.name}:{_digest(recipe, runner, *binaries().values())}"
 
 
@@ -250,8 +297,10 @@ def _digest(*parts: bytes) -> str:
     return digest.hexdigest()[:12]
 
 
-def _run(steps: Iterable[str]) -> str:
+def _run(steps: Sequence[str]) -> str:
     """One layer for all steps, so that what a later one removes takes no room."""
+    if not steps:
+        return ""
     return "RUN " + " && \\\n    ".join(f"{{ {step}; }}" for step in steps) + "\n"
 
 
@@ -272,8 +321,25 @@ def _install(debian: Debian) -> str:
     )
 
 
-def _archive(files: dict[str, bytes]) -> bytes:
+def _labels(labels: dict[str, str]) -> str:
+    pairs = (f"{name}={msgspec.json.encode(text).decode()}" for name, text in labels.items())
+    return f"LABEL {' '.join(pairs)}\n"
+
+
+def _archive_folder(recipe: str, folder: Path) -> bytes:
+    """A build context with a folder, under its own name."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(recipe.encode())
+        archive.addfile(entry, io.BytesIO(recipe.encode()))
+        archive.add(folder, folder.name)
+    return buffer.getvalue()
+
+
+def _archive(recipe: str, files: dict[str, bytes] | None = None) -> bytes:
     """A build context: the same files give the same bytes."""
+    files = (files or {}) | {"Dockerfile": recipe.encode()}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in sorted(files.items()):

@@ -7,11 +7,13 @@ a program. A fork waits in namespaces of its own until there is a program for it
 
 import gc
 import os
+import site
 import sys
 
 MESSAGE, NOTE = 3, 4
 FILTER = 4  # before the fork
 PROGRAM = "/sandbox/main.py"
+PACKAGES = "/sandboxd/packages"
 
 
 def fork():
@@ -108,6 +110,8 @@ def leave(status):
 
 def prepare(names):
     """Imports what a program is to find imported, and forgets how this came about."""
+    if os.path.isdir(PACKAGES):
+        site.addsitedir(PACKAGES)
     for name in names:
         __import__(name)
     kept = set(sys.modules)

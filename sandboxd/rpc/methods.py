@@ -100,6 +100,7 @@ class Methods:
             variant=Variant(network=params.network, writable_root=not params.read_only),
             fresh=params.reuse is Reuse.NEVER,
             profile=params.profile,
+            packages=params.packages,
             label=params.label,
             stream=params.stream,
             capture=params.capture,

@@ -5,15 +5,29 @@ Every language is a profile under its own name; the operator declares more.
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterable
+
+import msgspec
 from msgspec import Struct
 
 from sandboxd.config import Config, LanguageConfig
-from sandboxd.errors import ConfigError, SandboxdError
+from sandboxd.errors import ConfigError, InvalidParamsError, SandboxdError
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Command
 from sandboxd.languages import Language, Languages
 from sandboxd.run.limits import default_limits
 from sandboxd_client.protocol import EffectiveLimits
+
+_PACKAGE = re.compile(
+    r"(@?[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?)"  # npm's may have a scope
+    r"(?:(?:[=<>!~]=?|@)[A-Za-z0-9.*+!^~<>=,_-]+)?"
+)
+"""A name, and perhaps a version in the manner of pip or of npm."""
+
+
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -28,6 +42,23 @@ class Profile(Struct, frozen=True, kw_only=True):
     packages: tuple[str, ...] = ()
     network: bool = False
     warmup: str | None = None
+
+    def with_packages(self, packages: Iterable[str]) -> Profile:
+        """The same with more packages, and a pool that holds nothing ready."""
+        more = tuple(sorted({*self.packages, *packages}))
+        digest = hashlib.sha256("\0".join(more).encode()).hexdigest()[:10]
+        return msgspec.structs.replace(
+            self, name=f"{self.name}.{digest}", packages=more, pool_min=0
+        )
+
+
+def package_name(wanted: str) -> str:
+    """The name in "pandas==2.2". Raises InvalidParamsError for what is none: an option,
+    a path or an address never gets as far as an installer."""
+    match = _PACKAGE.fullmatch(wanted)
+    if match is None:
+        raise InvalidParamsError(f"not a package: {wanted[:80]!r}; write one such as numpy==1.26")
+    return match[1].lower()
 
 
 def make_profiles(config: Config, languages: Languages) -> dict[str, Profile]:
@@ -61,6 +92,10 @@ def _of_language(config: Config, language: Language) -> Profile:
 def _declared(config: Config, name: str, languages: Languages) -> Profile:
     own = config.profiles[name]
     language = languages.find(own.language)
+    if not _PROFILE_NAME.fullmatch(name):
+        raise ConfigError("a profile's name has letters, digits, - and _ only")
+    for wanted in own.packages:
+        package_name(wanted)
     if own.network and not config.network.allow:
         raise ConfigError("network is true, but [network] allow is not")
     return Profile(

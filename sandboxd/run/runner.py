@@ -7,7 +7,7 @@ import hashlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -30,8 +30,9 @@ from sandboxd.pool.fleet import Fleet, Variant
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
 from sandboxd.run.files import Collection, collect, encode_files
+from sandboxd.run.imports import fitting
 from sandboxd.run.limits import resolve, to_resources
-from sandboxd.run.profiles import Profile
+from sandboxd.run.profiles import Profile, package_name
 from sandboxd.run.verdict import Judgement, fault, judge
 from sandboxd_client.protocol import (
     Base64,
@@ -80,6 +81,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     variant: Variant = Variant()
     fresh: bool = False
     profile: str = AUTO
+    packages: list[str] = []
     label: str | None = None
     stream: bool = True
     capture: bool = True
@@ -88,15 +90,25 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 class Runner:
     """Takes runs for all clients; `configure` may change everything under way."""
 
-    def __init__(self, fleet: Fleet, record: Callable[[RunRecord], None]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        record: Callable[[RunRecord], None],
+        opened: Callable[[Profile], Awaitable[None]],
+    ) -> None:
+        """`record` takes a run into the history; `opened` waits until a profile's image
+        is there and its pool open, and raises ImageUnavailableError when it is not in time."""
         self._fleet = fleet
         self._record = record
+        self._opened = opened
         self._active: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._by_status: Counter[str] = Counter()
         self._output_bytes = 0
         self._stopping = False
+        self.modules: dict[str, frozenset[str]] = {}
+        """What the image of each profile has beside the standard library."""
 
     def configure(self, config: Config, languages: Languages, profiles: dict[str, Profile]) -> None:
         """`profiles` has one under each language's own name."""
@@ -173,27 +185,39 @@ class Runner:
         )
 
     def _profile(self, language: Language, request: RunRequest) -> Profile:
+        own = [each for each in self.profiles.values() if each.language.name == language.name]
         if request.profile == AUTO:
-            return self.profiles[language.name]
-        profile = self.profiles.get(request.profile)
-        if profile is None or profile.language.name != language.name:
-            names = ", ".join(
-                sorted(
-                    name
-                    for name, each in self.profiles.items()
-                    if each.language.name == language.name
+            found = fitting(language.name, request.code, own, self.modules)
+            profile = found or self.profiles[language.name]
+        else:
+            named = self.profiles.get(request.profile)
+            if named not in own:
+                names = ", ".join(sorted(each.name for each in own))
+                raise InvalidParamsError(
+                    f"there is no profile {request.profile!r} of {language.name}; there are {names}"
                 )
-            )
-            raise InvalidParamsError(
-                f"there is no profile {request.profile!r} of {language.name}; there are {names}"
-            )
-        return profile
+            profile = named
+        return self._with_packages(profile, request) if request.packages else profile
+
+    def _with_packages(self, profile: Profile, request: RunRequest) -> Profile:
+        """A profile of the request's own, with packages on top; its image is made if need be."""
+        allowed = self.config.packages.allow
+        for wanted in request.packages:
+            name = package_name(wanted)
+            if "*" not in allowed and name not in allowed:
+                listed = ", ".join(allowed) or "none"
+                raise NotPermittedError(
+                    f"the package {name} may not be installed for a request; allowed: {listed} "
+                    "([packages] allow in the configuration)"
+                )
+        return profile.with_packages(request.packages)
 
     async def _run(
         self, run: str, plan: _Plan, sink: Sink, on_active: Callable[[ActiveRun], None]
     ) -> RunResult:
         request, limits = plan.request, plan.limits
         started_at = datetime.now(UTC)
+        await self._opened(plan.profile)
         with await self._fleet.lease(
             plan.profile.name,
             plan.variant,

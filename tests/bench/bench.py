@@ -23,12 +23,15 @@ from rich.console import Console
 from rich.table import Table
 
 from sandboxd.config import Config
+from sandboxd.daemon import make_shape
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.images import image_tag
+from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.engine.port import ContainerSpec
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import BUILTIN, load
+from sandboxd.pool.fleet import Variant
+from sandboxd.run.profiles import make_profiles
 from sandboxd_client import AsyncClient, Output
 from tests.support.daemon import RunningDaemon, eventually
 
@@ -120,13 +123,13 @@ class Bench:
         self.daemon = daemon
         self.figures: list[Figure] = []
         self.config = Config()
-        languages = load(BUILTIN)
-        self.python = languages.find("python")
-        self.image = image_tag(self.python)
+        profile = make_profiles(self.config, load(BUILTIN))["python"]
+        self.image = image_tag(Wanted(profile.language))
+        self.shape = make_shape(self.config, profile, self.image, Variant())
 
     def add(self, figure: Figure) -> None:
         self.figures.append(figure)
-        _console.print(f"  {figure.name}: {figure.ratio:.2f} × {figure.against}", highlight=False)
+        _console.print(f"  {figure.name}: {figure.ratio:.2f} of {figure.against}", highlight=False)
 
     def hand_out(self) -> None:
         """Request to result, one at a time, while the pool refills as it likes."""
@@ -141,15 +144,17 @@ class Bench:
     async def first_byte(self) -> None:
         """Request to the first byte of a program that prints and then sleeps."""
         trip = statistics.median(await self._attach_round_trips(200))
-        times = []
+        times: list[float] = []
         code = "import os, time; os.write(1, b'1'); time.sleep(0.02)"
         async with AsyncClient(self.daemon.socket) as client:
             for _ in range(100):
                 began = time.perf_counter()
                 async with client.stream("python", code) as stream:
-                    async for event in stream:
-                        if isinstance(event, Output):
-                            times.append((time.perf_counter() - began) * 1000)
+                    times += [
+                        (time.perf_counter() - began) * 1000
+                        async for event in stream
+                        if isinstance(event, Output)
+                    ]
         ours = statistics.median(times)
         goal = f"≤ {(trip + 2) / trip:.1f} (2 ms over it)"
         self.add(Figure("first byte p50", ours, trip, "ms", "attach round trip", goal))
@@ -210,7 +215,7 @@ class Bench:
             async def one() -> None:
                 number = next(serial)
                 placement = Placement("bench", f"{os.getpid()}-{number}", number, 60706 + number)
-                spec = container_spec(self.python, self.image, self.config.limits, placement)
+                spec = container_spec(self.shape, placement)
                 await engine.create(spec)
                 echo = Echo()
                 attachment = await engine.attach(spec.name, echo)

@@ -12,7 +12,7 @@ import pytest
 from sandboxd.config import Config
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.images import image_tag
+from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.engine.port import LABEL_INSTANCE, ContainerSpec
 from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.languages import BUILTIN, load
@@ -21,7 +21,7 @@ from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
 from sandboxd.pool.pool import Plan
 from sandboxd.run.active import ActiveRun
 from sandboxd.run.limits import to_resources
-from sandboxd.run.profiles import make_profiles
+from sandboxd.run.profiles import Profile, make_profiles
 from sandboxd.run.runner import Runner, RunRequest
 from sandboxd_client.protocol import Blob, Limits, RunResult
 
@@ -52,7 +52,7 @@ async def runner() -> AsyncIterator[Runner]:
     shape = Shape(
         profile="python",
         language=python.language,
-        image=image_tag(python.language),
+        image=image_tag(Wanted(python.language)),
         resources=resources,
         tmp=python.limits.tmp,
         tmp_inodes=1000,
@@ -75,7 +75,7 @@ async def runner() -> AsyncIterator[Runner]:
     ):
         settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
         fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})
-        runner = Runner(fleet, lambda _: None)
+        runner = Runner(fleet, lambda _: None, there)
         runner.configure(config, languages, profiles)
         yield runner
     async with DockerEngine(host.address(None), config.engine) as engine:
@@ -86,6 +86,9 @@ async def run(runner: Runner, code: str, timeout: float = 20.0) -> RunResult:
     limits = Limits(timeout=timeout)
     request = RunRequest(owner=0, language="python", code=code, limits=limits, stream=False)
     return await runner.run(request, Nobody(), ignore)
+
+
+async def there(_: Profile) -> None: ...
 
 
 def ignore(_: ActiveRun) -> None: ...

@@ -1,0 +1,62 @@
+"""What a program imports, by reading it: it is parsed, and never run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+
+from sandboxd.run.profiles import Profile
+
+_MOST = 256 * 1024
+"""Characters of code that are looked at; a longer program names its profile."""
+_JS_IMPORT = re.compile(
+    r"""(?:\brequire\s*\(|\bimport\s*\(|\bfrom\s|\bimport\s)\s*["']((?:@[\w.-]+/)?[\w.-]+)"""
+)
+
+
+def imported(language: str, code: str) -> set[str]:
+    """The modules that a program names, by their first part; none where that is not known."""
+    if len(code) > _MOST:
+        return set()
+    match language:
+        case "python":
+            return _python(code)
+        case "javascript" | "typescript":
+            return set(_JS_IMPORT.findall(code))
+        case _:
+            return set()
+
+
+def _python(code: str) -> set[str]:
+    if "import" not in code:
+        return set()
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()  # it will fail by itself, and tell better
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def fitting(
+    language: str, code: str, profiles: Iterable[Profile], modules: Mapping[str, frozenset[str]]
+) -> Profile | None:
+    """The profile whose packages cover what a program imports: the one with the fewest.
+
+    None when it needs none of what profiles have, or more than any one has.
+    """
+    candidates = [profile for profile in profiles if modules.get(profile.name)]
+    if not candidates:
+        return None
+    offered = frozenset[str]().union(*(modules[profile.name] for profile in candidates))
+    needed = imported(language, code) & offered
+    if not needed:
+        return None
+    covering = [profile for profile in candidates if needed <= modules[profile.name]]
+    return min(covering, key=lambda profile: len(modules[profile.name]), default=None)

@@ -1,0 +1,143 @@
+"""The images of all profiles: which are there, and the fetching of those that are not.
+
+Those of standard languages and of declared profiles are fetched ahead, another's
+when somebody first asks for it, who then waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.images import Images, ImageState, Wanted
+from sandboxd.errors import ImageUnavailableError, SandboxdError
+from sandboxd.run.profiles import Profile
+
+_log = structlog.get_logger("sandboxd.images")
+
+_RETRY = 30.0
+_ON_REQUEST_MOST = 32
+"""Profiles that requests have brought about; the first of them makes way for one more."""
+
+Present = dict[str, tuple[Profile, ImageState]]
+
+
+class Shelf:
+    """`changed` is called with all images that are there, whenever one has come."""
+
+    def __init__(self, engine: DockerEngine, changed: Callable[[Present], None]) -> None:
+        self._engine = engine
+        self._changed = changed
+        self._present: Present = {}
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._progress: dict[str, str] = {}
+        self._declared: dict[str, Profile] = {}
+        self._on_request: dict[str, Profile] = {}
+
+    def state(self, profile: str) -> ImageState | None:
+        found = self._present.get(profile)
+        return found[1] if found else None
+
+    def progress(self) -> dict[str, str]:
+        """Profiles whose image is not there yet, and how far it is."""
+        return dict(self._progress)
+
+    async def configure(self, declared: dict[str, Profile]) -> None:
+        """Looks for the images of all profiles, and begins to fetch what should be there."""
+        await self.close()
+        self._declared = declared
+        self._progress.clear()
+        wanted = [*declared.values(), *self._on_request.values()]
+        self._present = {}
+        for profile in wanted:
+            await self._look(profile)
+        self._changed(self._present)
+        for profile in wanted:
+            ahead = profile.language.standard or profile.pool_min > 0
+            if profile.name not in self._present and ahead:
+                self._fetch(profile)
+
+    async def opened(self, profile: Profile, timeout: float) -> None:
+        """Waits until a profile's image is there. Raises ImageUnavailableError."""
+        if profile.name in self._present:
+            return
+        if profile.name not in self._declared:
+            while len(self._on_request) >= _ON_REQUEST_MOST:
+                self._forget(next(iter(self._on_request)))
+            self._on_request[profile.name] = profile
+        task = self._fetch(profile)
+        try:
+            async with asyncio.timeout(timeout):
+                # Nobody who waits takes it down with them.
+                await asyncio.wait([task])
+        except TimeoutError:
+            pass
+        if profile.name not in self._present:
+            told = self._progress.get(profile.name, "it is being made")
+            raise ImageUnavailableError(f"no image for {profile.name}: {told}", retry_after=5.0)
+
+    async def close(self) -> None:
+        """Ends the fetching that is under way."""
+        tasks = list(self._fetches.values())
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._fetches.clear()
+
+    def _forget(self, name: str) -> None:
+        del self._on_request[name]
+        self._progress.pop(name, None)
+        if self._present.pop(name, None):
+            self._changed(self._present)
+
+    async def _look(self, profile: Profile) -> None:
+        images = Images(self._engine, lambda *_: None)
+        try:
+            state = await images.state(_wanted(profile))
+        except SandboxdError as error:
+            self._progress[profile.name] = str(error)
+            return
+        if state.present:
+            self._present[profile.name] = profile, state
+
+    def _fetch(self, profile: Profile) -> asyncio.Task[None]:
+        task = self._fetches.get(profile.name)
+        if task is None:
+            task = asyncio.create_task(self._fetch_until_there(profile))
+            self._fetches[profile.name] = task
+            task.add_done_callback(lambda _: self._fetches.pop(profile.name, None))
+        return task
+
+    async def _fetch_until_there(self, profile: Profile) -> None:
+        """Tries again by itself what was declared; a request is told, and may ask again."""
+        name = profile.name
+
+        def report(_: str, text: str) -> None:
+            self._progress[name] = f"its image is being made: {text}"
+            _log.debug("image", profile=name, progress=text)
+
+        while True:
+            report(name, "begun")
+            try:
+                await Images(self._engine, report).ensure(_wanted(profile))
+                await self._look(profile)
+            except SandboxdError as error:
+                self._progress[name] = str(error)
+                _log.warning("no image", profile=name, error=str(error))
+            if name in self._present:
+                self._progress.pop(name, None)
+                self._changed(self._present)
+                return
+            if name not in self._declared or not profile.language.standard:
+                return
+            await asyncio.sleep(_RETRY)
+
+
+def _wanted(profile: Profile) -> Wanted:
+    return Wanted(profile.language, profile.packages)
