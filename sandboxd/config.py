@@ -125,6 +125,8 @@ class HistoryConfig(_Section, frozen=True):
     keep_code: bool = True
     """A hash of it is kept in any case."""
     keep_output: bool = True
+    output: Size = Size(64 * 1024)
+    """Of a stream, where the run itself captures none."""
     max_count: int = 10_000
     max_age: float = 30 * 24 * 3600.0
     max_bytes: Size = Size(256 * _MIB)

@@ -27,6 +27,8 @@ class Connection:
             self._socket.close()
             raise NotRunningError(path, error.strerror or str(error)) from None
         self._socket.setblocking(False)
+        self.raw = False
+        """Whether output was asked to follow its lines as bytes."""
         self._received = bytearray()
         self._searched = 0
         self._poll = select.poll()
@@ -84,9 +86,22 @@ class Connection:
         self._searched = 0
         return line
 
+    def next_bytes(self, count: int) -> bytes | None:
+        """So many bytes that follow a line, once they have all arrived."""
+        if len(self._received) < count:
+            return None
+        data = bytes(memoryview(self._received)[:count])
+        del self._received[:count]
+        self._searched = 0
+        return data
+
+    def wait(self) -> None:
+        """Waits until more has arrived. Raises ConnectionLostError."""
+        self._poll.poll()
+        self.read_available()
+
     def read_line(self) -> bytes:
         """Waits for a line. Raises ConnectionLostError."""
         while (line := self.next_line()) is None:
-            self._poll.poll()
-            self.read_available()
+            self.wait()
         return line

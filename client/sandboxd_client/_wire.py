@@ -21,6 +21,7 @@ from sandboxd_client.protocol import (
     RunParams,
     RunStarted,
     RunStdin,
+    Status,
     StdinObject,
     from_blob,
     to_blob,
@@ -56,16 +57,26 @@ class Started(Struct, frozen=True):
     queued: float
 
 
+Stream = Literal["stdout", "stderr"]
+
+
 class Output(Struct, frozen=True):
     """Something the program printed."""
 
-    stream: Literal["stdout", "stderr"]
+    stream: Stream
     data: bytes
 
     @property
     def text(self) -> str:
         """The data as text, with what is not UTF-8 replaced."""
         return self.data.decode(errors="replace")
+
+
+class RawOutput(Struct, frozen=True):
+    """Output whose bytes follow its line."""
+
+    stream: Stream
+    size: int
 
 
 class StdinTaken(Struct, frozen=True):
@@ -110,15 +121,15 @@ def about(message: Incoming) -> RequestId | None:
     return _addressed.decode(message.params).id
 
 
-def to_event(message: Incoming) -> Event | StdinTaken | None:
+def to_event(message: Incoming) -> Event | RawOutput | StdinTaken | None:
     """The event in a notification; None for kinds newer than this client."""
     match message.method:
         case Method.RUN_OUTPUT:
             output = _output.decode(message.params)
-            stream: Literal["stdout", "stderr"] = (
-                "stdout" if output.stream == "stdout" else "stderr"
-            )
-            return Output(stream, from_blob(output.data))
+            stream: Stream = "stdout" if output.stream == "stdout" else "stderr"
+            if isinstance(output.size, int):
+                return RawOutput(stream, output.size)
+            return Output(stream, b"" if output.data is UNSET else from_blob(output.data))
         case Method.RUN_STARTED:
             started = _started.decode(message.params)
             return Started(started.run, started.warm, started.queued)
@@ -158,12 +169,25 @@ class RunOptions(TypedDict, total=False):
     """Installed for this run, where the operator allows it, such as "numpy==1.26"."""
     profile: str
     """A named profile of the language instead of the one that fits."""
-    label: str
+    label: str | None
     """Free text for the history."""
     reuse: Reuse | Literal["owner", "never"]
     """"never": a container that nobody used before, destroyed afterwards."""
     capture: bool
     """False leaves stdout and stderr out of the result."""
+
+
+class DebugFacts(TypedDict, total=False):
+    """What a report can be made from when the run is not in the history."""
+
+    language: str
+    code: str
+    stdout: str
+    stderr: str
+    exit_code: int
+    signal: int | None
+    status: Status | None
+    phase: Literal["compile", "run"]
 
 
 _PLAIN: dict[str, type] = {

@@ -14,8 +14,10 @@ from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 from sandboxd_client._wire import (
+    DebugFacts,
     Event,
     Incoming,
+    RawOutput,
     RunOptions,
     StdinTaken,
     about,
@@ -31,6 +33,8 @@ from sandboxd_client.errors import ConnectionLostError, NotRunningError, Sandbox
 from sandboxd_client.protocol import (
     STDIN_WINDOW,
     CancelParams,
+    DebugParams,
+    DebugReport,
     HealthResult,
     HistoryGetParams,
     HistoryListParams,
@@ -120,6 +124,8 @@ class AsyncRunStream:
         if isinstance(event, StdinTaken):
             self._stdin_taken += event.count
             return None
+        if isinstance(event, RawOutput):
+            raise SandboxError("the daemon sends raw output, which this client has not asked for")
         return event
 
     async def send_stdin(self, data: bytes) -> None:
@@ -230,6 +236,13 @@ class AsyncClient:
     async def history_get(self, run: str) -> RunRecord:
         """All that is kept of a run. Raises RunNotFoundError."""
         return await self._call(Method.HISTORY_GET, HistoryGetParams(run=run), RunRecord)
+
+    async def debug_report(
+        self, run: str | None = None, **facts: Unpack[DebugFacts]
+    ) -> DebugReport:
+        """What went wrong in a run of the history, or in one whose facts are given."""
+        params = DebugParams(run=run, **facts)
+        return await self._call(Method.DEBUG_REPORT, params, DebugReport)
 
     async def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
         request = self._next_id()

@@ -162,9 +162,19 @@ class NoParams(Params, frozen=True):
     pass
 
 
+class OutputForm(enum.StrEnum):
+    """How `run.output` carries its data."""
+
+    JSON = "json"
+    RAW = "raw"
+    """As `size` bytes right behind the notification's line, instead of in `data`."""
+
+
 class InitializeParams(Params, frozen=True):
     client: str | None = None
     protocol: int | None = None
+    output: OutputForm = OutputForm.JSON
+    """For this connection, from here on."""
 
 
 class StdinObject(Params, frozen=True):
@@ -454,8 +464,11 @@ class DebugParams(Params, frozen=True):
     language: str | None = None
     code: str | None = None
     stderr: str | None = None
+    stdout: str | None = None
     exit_code: int | None = None
+    signal: int | None = None
     status: Status | None = None
+    phase: str = "run"
 
 
 class LanguageInfo(Struct, frozen=True, kw_only=True):
@@ -530,7 +543,9 @@ class RunOutput(Struct, frozen=True):
     id: RequestId
     seq: int
     stream: str
-    data: Blob
+    data: Blob | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+    """So many bytes follow the line; see OutputForm."""
 
 
 class RunStdin(Struct, frozen=True):

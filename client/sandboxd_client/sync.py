@@ -17,7 +17,11 @@ from typing import Self, TypeVar, Unpack
 
 from sandboxd_client._connection import Connection
 from sandboxd_client._wire import (
+    DebugFacts,
     Event,
+    Incoming,
+    Output,
+    RawOutput,
     RunOptions,
     StdinTaken,
     input_line,
@@ -32,6 +36,8 @@ from sandboxd_client.errors import ConnectionLostError
 from sandboxd_client.protocol import (
     STDIN_WINDOW,
     CancelParams,
+    DebugParams,
+    DebugReport,
     HealthResult,
     HistoryGetParams,
     HistoryListParams,
@@ -40,6 +46,7 @@ from sandboxd_client.protocol import (
     LanguageInfo,
     Method,
     NoParams,
+    OutputForm,
     Params,
     RunParams,
     RunRecord,
@@ -70,6 +77,8 @@ class RunStream:
         self._params = params
         self._stdin_sent = 0
         self._stdin_taken = 0
+        self._raw: RawOutput | None = None
+        """Output whose bytes have not arrived yet."""
         self._result: RunResult | None = None
         self._ended = False
 
@@ -77,6 +86,11 @@ class RunStream:
         self._connection = self._client._acquire()  # noqa: SLF001 - the client's own class
         self._request = self._client._next_id()  # noqa: SLF001
         try:
+            if self._params.stream and not self._connection.raw:
+                # Its answer is passed over: a daemon that knows no better sends JSON.
+                raw = InitializeParams(client="sandboxd-client", output=OutputForm.RAW)
+                self._connection.send(request_line(self._client._next_id(), Method.INITIALIZE, raw))  # noqa: SLF001
+                self._connection.raw = True
             self._connection.send(request_line(self._request, Method.RUN, self._params))
         except BaseException:
             self._connection.close()
@@ -111,28 +125,50 @@ class RunStream:
         return self._connection.fileno()
 
     def __iter__(self) -> Iterator[Event]:
-        while not self._ended:
-            event = self._digest(self._connection.read_line())
+        while True:
+            event = self._next()
             if event is not None:
                 yield event
+            elif self._ended:
+                return
+            else:
+                self._connection.wait()
 
     def take(self) -> Iterator[Event]:
         """The events that have arrived, without waiting for more."""
         self._connection.read_available()
-        while not self._ended and (line := self._connection.next_line()) is not None:
-            event = self._digest(line)
-            if event is not None:
-                yield event
+        while (event := self._next()) is not None:
+            yield event
 
-    def _digest(self, line: bytes) -> Event | None:
-        message = parse_line(line)
+    def _next(self) -> Event | None:
+        """The next event that has arrived whole; None when there is none, or no more."""
+        while not self._ended:
+            if self._raw is not None:
+                data = self._connection.next_bytes(self._raw.size)
+                if data is None:
+                    return None
+                stream, self._raw = self._raw.stream, None
+                return Output(stream, data)
+            line = self._connection.next_line()
+            if line is None:
+                return None
+            event = self._digest(parse_line(line))
+            if event is not None:
+                return event
+        return None
+
+    def _digest(self, message: Incoming) -> Event | None:
         if message.method is None:
-            self._ended = True
-            self._result = to_result(message, RunResult)
+            if message.id == self._request:
+                self._ended = True
+                self._result = to_result(message, RunResult)
             return None
         event = to_event(message)
         if isinstance(event, StdinTaken):
             self._stdin_taken += event.count
+            return None
+        if isinstance(event, RawOutput):
+            self._raw = event
             return None
         return event
 
@@ -154,7 +190,8 @@ class RunStream:
         for chunk in chunks:
             for start in range(0, len(chunk), _STDIN_CHUNK):
                 while self.stdin_room < _STDIN_CHUNK and not self._ended:
-                    self._digest(self._connection.read_line())
+                    if self._next() is None and not self._ended:
+                        self._connection.wait()
                 if self._ended:
                     return
                 self.send_stdin(chunk[start : start + _STDIN_CHUNK])
@@ -240,12 +277,19 @@ class Client:
         """All that is kept of a run. Raises RunNotFoundError."""
         return self._call(Method.HISTORY_GET, HistoryGetParams(run=run), RunRecord)
 
+    def debug_report(self, run: str | None = None, **facts: Unpack[DebugFacts]) -> DebugReport:
+        """What went wrong in a run of the history, or in one whose facts are given."""
+        params = DebugParams(run=run, **facts)
+        return self._call(Method.DEBUG_REPORT, params, DebugReport)
+
     def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
         request = self._next_id()
         connection = self._acquire()
         try:
             connection.send(request_line(request, method, params))
-            message = parse_line(connection.read_line())
+            # What it was told before may be answered first.
+            while (message := parse_line(connection.read_line())).id != request:
+                pass
         except BaseException:
             connection.close()
             raise

@@ -31,7 +31,11 @@
       fs.writeFileSync(module, code);
       require.extensions['.js'] = () => {
         require.extensions['.js'] = load;
-        import(module);
+        let settled = false;
+        process.once('exit', (code) => {
+          if (!settled && !code) process.exitCode = 13; // an await that nothing ends
+        });
+        import(module).finally(() => { settled = true; });
       };
     }
   }

@@ -14,7 +14,11 @@ end
 begin
   load $0
 rescue Exception => error
-  frames = error.backtrace&.reject { |frame| frame.start_with?(__FILE__) }
-  error.set_backtrace(frames&.map { |frame| frame.sub("<top (required)>", "<main>") } || [])
+  seen = error
+  while seen
+    frames = seen.backtrace&.reject { |frame| frame.start_with?(__FILE__) }
+    seen.set_backtrace(frames&.map { |frame| frame.sub("<top (required)>", "<main>") } || [])
+    seen = seen.cause
+  end
   raise
 end

@@ -23,7 +23,6 @@ from sandboxd_client.protocol import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
-    Blob,
     CancelParams,
     ErrorObject,
     InputParams,
@@ -34,6 +33,7 @@ from sandboxd_client.protocol import (
     RunStarted,
     RunStdin,
     from_blob,
+    to_blob,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._when_writable: list[Callable[[], None]] = []
         self._stall: asyncio.TimerHandle | None = None
         self.owner = -1
+        self.raw = False
+        """Whether output follows its notification as bytes instead of being in it."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # --- the transport's side ---
@@ -134,8 +136,9 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(line)
 
-    def notify(self, method: Method, params: Any) -> None:
-        self._write(dispatch.notification_line(method, params))
+    def notify(self, method: Method, params: Any, behind: bytes = b"") -> None:
+        """A notification, with raw bytes behind its line."""
+        self._write(dispatch.notification_line(method, params) + behind)
 
     def when_writable(self, callback: Callable[[], None]) -> bool:
         """False when more can be written now; otherwise the callback comes once it can."""
@@ -261,10 +264,20 @@ class _RequestContext:
             Method.RUN_STARTED, RunStarted(id=self._identity, run=run, warm=warm, queued=queued)
         )
 
-    def output(self, seq: int, stream: str, data: Blob) -> None:
-        self._connection.notify(
-            Method.RUN_OUTPUT, RunOutput(id=self._identity, seq=seq, stream=stream, data=data)
-        )
+    @property
+    def raw(self) -> bool:
+        return self._connection.raw
+
+    def use_raw_output(self, *, raw: bool) -> None:
+        self._connection.raw = raw
+
+    def output(self, seq: int, stream: str, data: bytes) -> None:
+        if self._connection.raw:
+            params = RunOutput(id=self._identity, seq=seq, stream=stream, size=len(data))
+            self._connection.notify(Method.RUN_OUTPUT, params, data)
+        else:
+            params = RunOutput(id=self._identity, seq=seq, stream=stream, data=to_blob(data))
+            self._connection.notify(Method.RUN_OUTPUT, params)
 
     def stdin_taken(self, count: int) -> None:
         self._connection.notify(Method.RUN_STDIN, RunStdin(id=self._identity, taken=count))

@@ -12,6 +12,7 @@ from sandboxd import __version__
 from sandboxd.errors import InvalidParamsError, SandboxdError
 from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import ActiveRun, Sink
+from sandboxd.run.debug import explain_facts, explain_record
 from sandboxd.run.history import History
 from sandboxd.run.limits import to_limits
 from sandboxd.run.runner import Runner, RunRequest
@@ -19,6 +20,8 @@ from sandboxd_client.protocol import (
     PROTOCOL,
     Base64,
     Check,
+    DebugParams,
+    DebugReport,
     EngineInfo,
     HealthResult,
     HistoryGetParams,
@@ -29,6 +32,7 @@ from sandboxd_client.protocol import (
     LimitsInfo,
     Method,
     NoParams,
+    OutputForm,
     Params,
     PoolStatus,
     Reuse,
@@ -60,6 +64,9 @@ class Context(Sink, Protocol):
     owner: int
     """The uid of the peer."""
 
+    def use_raw_output(self, *, raw: bool) -> None:
+        """The form of output on this connection, from here on."""
+
     def is_active(self, run: ActiveRun) -> None:
         """From here on stdin can be fed to the run."""
 
@@ -73,7 +80,8 @@ class Methods:
         self._sources = sources
         self._began = time.monotonic()
 
-    async def initialize(self, _: InitializeParams, __: Context) -> InitializeResult:
+    async def initialize(self, params: InitializeParams, context: Context) -> InitializeResult:
+        context.use_raw_output(raw=params.output is OutputForm.RAW)
         limits = self._runner.config.limits
         return InitializeResult(
             server="sandboxd",
@@ -126,6 +134,13 @@ class Methods:
 
     async def history_get(self, params: HistoryGetParams, context: Context) -> RunRecord:
         return await self._history.get(_reader(context), params.run)
+
+    async def debug_report(self, params: DebugParams, context: Context) -> DebugReport:
+        runner = self._runner
+        if params.run is None:
+            return explain_facts(params, runner.languages, runner.profiles, runner.modules)
+        record = await self._history.get(_reader(context), params.run)
+        return explain_record(record, runner.profiles, runner.modules)
 
     async def health(self, _: NoParams, __: Context) -> HealthResult:
         """Down when nothing can run, degraded when some of it cannot."""
@@ -188,5 +203,6 @@ HANDLERS: dict[str, Handler] = {
     Method.STATUS: Handler(NoParams, Methods.status),
     Method.HEALTH: Handler(NoParams, Methods.health),
     Method.HISTORY_LIST: Handler(HistoryListParams, Methods.history_list),
+    Method.DEBUG_REPORT: Handler(DebugParams, Methods.debug_report),
     Method.HISTORY_GET: Handler(HistoryGetParams, Methods.history_get),
 }

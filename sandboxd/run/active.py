@@ -13,7 +13,7 @@ from sandboxd.guest import frames
 from sandboxd.guest.frames import Event, Verdict
 from sandboxd.pool.guest import Guest
 from sandboxd.run.output import OutputStream
-from sandboxd_client.protocol import STDIN_WINDOW, Blob
+from sandboxd_client.protocol import STDIN_WINDOW
 
 _NAMES = {Event.STDOUT: "stdout", Event.STDERR: "stderr"}
 _NOTES_KEPT = 65536
@@ -24,7 +24,11 @@ class Sink(Protocol):
 
     def started(self, run: str, *, warm: bool, queued: float) -> None: ...
 
-    def output(self, seq: int, stream: str, data: Blob) -> None: ...
+    @property
+    def raw(self) -> bool:
+        """Whether output may be cut anywhere: nobody decodes it on the way."""
+
+    def output(self, seq: int, stream: str, data: bytes) -> None: ...
 
     def stdin_taken(self, count: int) -> None: ...
 
@@ -44,9 +48,9 @@ class PutFailedError(SandboxdError):
 class ActiveRun:
     """Handles the guest's events for one run; see RunHandler."""
 
-    def __init__(self, guest: Guest, sink: Sink, *, stream: bool, capture: bool) -> None:
+    def __init__(self, guest: Guest, sink: Sink, *, stream: bool, keep: int) -> None:
         self.ended_future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self.streams = {event: OutputStream(capture=capture) for event in _NAMES}
+        self.streams = {event: OutputStream(keep=keep, raw=sink.raw) for event in _NAMES}
         self.notes = b""
         self.stalled = False
         """Whether the client's reading is what the run waits for."""
@@ -115,14 +119,14 @@ class ActiveRun:
     # --- output ---
 
     def output(self, stream: Event, data: bytes) -> None:
-        blob = self.streams[stream].feed(data)
-        if blob is not None:
-            self._send(stream, blob)
+        whole = self.streams[stream].feed(data)
+        if whole:
+            self._send(stream, whole)
 
-    def _send(self, stream: Event, blob: Blob) -> None:
+    def _send(self, stream: Event, data: bytes) -> None:
         if not self._stream:
             return
-        self._sink.output(self._seq, _NAMES[stream], blob)
+        self._sink.output(self._seq, _NAMES[stream], data)
         self._seq += 1
         if not self.stalled and self._sink.when_writable(self._go_on):
             # The client is slower than the program: the attach stream stalls,
@@ -168,8 +172,8 @@ class ActiveRun:
 
     def ended(self, verdict: Verdict) -> None:
         for event, stream in self.streams.items():
-            if (blob := stream.flush()) is not None:
-                self._send(event, blob)
+            if rest := stream.flush():
+                self._send(event, rest)
         if not self.ended_future.done():
             self.ended_future.set_result(verdict)
         self._room()

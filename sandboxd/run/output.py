@@ -20,32 +20,37 @@ def incomplete_tail(data: bytes) -> int:
 
 
 class OutputStream:
-    """One of a run's two streams."""
+    """One of a run's two streams, of which the first `keep` bytes are kept. A raw one
+    may be cut anywhere."""
 
-    def __init__(self, *, capture: bool) -> None:
+    def __init__(self, *, keep: int, raw: bool = False) -> None:
         self.count = 0
         """Bytes that came through, those thrown away by the guest not among them."""
-        self._capture = capture
+        self._keep = keep
+        self._raw = raw
         self._pieces: list[bytes] = []
         self._held = b""
 
-    def feed(self, data: bytes) -> Blob | None:
-        """Takes what was printed and gives what can be sent on; None when that is
+    def feed(self, data: bytes) -> bytes:
+        """Takes what was printed and gives what can be sent on; nothing when that is
         only the beginning of a character."""
         self.count += len(data)
-        if self._capture:
-            self._pieces.append(data)
+        if self._keep > 0:
+            self._pieces.append(data[: self._keep])
+            self._keep -= len(data)
+        if self._raw:
+            return data
         if self._held:
             data, self._held = self._held + data, b""
         if tail := incomplete_tail(data):
             data, self._held = data[:-tail], data[-tail:]
-        return to_blob(data) if data else None
+        return data
 
-    def flush(self) -> Blob | None:
+    def flush(self) -> bytes:
         """What is left at the end: a character that was never finished."""
         data, self._held = self._held, b""
-        return to_blob(data) if data else None
+        return data
 
-    def captured(self) -> Blob | None:
-        """All of it; None when it was not to be captured."""
-        return to_blob(b"".join(self._pieces)) if self._capture else None
+    def kept(self) -> Blob:
+        """The beginning of it, as much as was to be kept."""
+        return to_blob(b"".join(self._pieces))

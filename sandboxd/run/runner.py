@@ -117,6 +117,12 @@ class Runner:
         self.profiles = profiles
 
     @property
+    def _history_keeps(self) -> int:
+        """Bytes of a stream that are kept for the history of a run that captures none."""
+        history = self.config.history
+        return history.output if history.enabled and history.keep_output else 0
+
+    @property
     def active(self) -> int:
         """Runs that have been asked for and not answered."""
         return len(self._active)
@@ -227,7 +233,8 @@ class Runner:
             resources=to_resources(limits, plan.language),
         ) as lease:
             leased = time.monotonic()
-            active = ActiveRun(lease.guest, sink, stream=request.stream, capture=request.capture)
+            keep = limits.output if request.capture else self._history_keeps
+            active = ActiveRun(lease.guest, sink, stream=request.stream, keep=keep)
             lease.guest.begin(active, plan.preparation)
             sink.started(run, warm=lease.warm, queued=lease.queued)
             if request.stdin is not None:
@@ -249,8 +256,8 @@ class Runner:
             status=judgement.status,
             exit_code=judgement.exit_code,
             signal=judgement.signal,
-            stdout=stdout.captured(),
-            stderr=stderr.captured(),
+            stdout=stdout.kept() if request.capture else None,
+            stderr=stderr.kept() if request.capture else None,
             truncated=Truncated(
                 stdout=verdict.stdout_written > limits.output,
                 stderr=verdict.stderr_written > limits.output,
@@ -265,7 +272,10 @@ class Runner:
             started_at=started_at.isoformat(),
             error=_run_error(active, judgement),
         )
-        self._account(plan, result, verdict)
+        kept = result
+        if not request.capture:
+            kept = msgspec.structs.replace(result, stdout=stdout.kept(), stderr=stderr.kept())
+        self._account(plan, kept, verdict)
         return result
 
     async def _collect(self, run: str, active: ActiveRun, lease: Lease, plan: _Plan) -> Collection:

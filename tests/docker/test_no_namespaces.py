@@ -23,7 +23,7 @@ from sandboxd.run.active import ActiveRun
 from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, make_profiles
 from sandboxd.run.runner import Runner, RunRequest
-from sandboxd_client.protocol import Blob, Limits, RunResult
+from sandboxd_client.protocol import Limits, RunResult
 
 INSTANCE = "test-no-namespaces"
 
@@ -31,9 +31,11 @@ INSTANCE = "test-no-namespaces"
 class Nobody:
     """A sink for events that the test does not look at."""
 
+    raw = False
+
     def started(self, run: str, *, warm: bool, queued: float) -> None: ...
 
-    def output(self, seq: int, stream: str, data: Blob) -> None: ...
+    def output(self, seq: int, stream: str, data: bytes) -> None: ...
 
     def stdin_taken(self, count: int) -> None: ...
 

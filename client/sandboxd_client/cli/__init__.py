@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from sandboxd_client import __version__
-from sandboxd_client.cli import history, look, run
+from sandboxd_client.cli import debug, history, look, run
 from sandboxd_client.cli.command import Command
 from sandboxd_client.errors import CancelledError, SandboxError
 
@@ -18,7 +18,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
-    modules = (run, history, look)
+    modules = (run, debug, history, look)
     commands = {command.name: command for module in modules for command in module.COMMANDS}
     if given and given[0] in commands:
         return _run(commands[given[0]], given[1:])

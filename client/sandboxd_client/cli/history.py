@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 
 from sandboxd_client.cli.command import Command
-from sandboxd_client.cli.look import _print, _print_json, _print_table
+from sandboxd_client.cli.look import print_json, print_line, print_table
 from sandboxd_client.errors import SandboxError
 from sandboxd_client.protocol import Blob, RunRecord, RunSummary, Status, from_blob
 from sandboxd_client.sync import Client
@@ -42,7 +42,7 @@ def history(arguments: argparse.Namespace) -> int:
     with Client(arguments.socket) as client:
         runs = _list(client, arguments)
     if arguments.json:
-        return _print_json(runs)
+        return print_json(runs)
     rows = [
         (
             run.run,
@@ -55,7 +55,7 @@ def history(arguments: argparse.Namespace) -> int:
         )
         for run in runs
     ]
-    _print_table(("RUN", "STARTED", "LANGUAGE", "STATUS", "EXIT", "TIME", "LABEL"), rows)
+    print_table(("RUN", "STARTED", "LANGUAGE", "STATUS", "EXIT", "TIME", "LABEL"), rows)
     return 0
 
 
@@ -81,7 +81,7 @@ def show(arguments: argparse.Namespace) -> int:
     with Client(arguments.socket) as client:
         record = client.history_get(arguments.run)
     if arguments.json:
-        return _print_json(record)
+        return print_json(record)
     if arguments.code:
         if record.code is None:
             raise SandboxError(f"the code of run {arguments.run} was not kept")
@@ -120,17 +120,17 @@ def _print_summary(record: RunRecord) -> None:
     }
     for name, fact in facts.items():
         if fact != "":
-            _print(f"{name:<10} {fact}")
+            print_line(f"{name:<10} {fact}")
 
 
 def _print_part(name: str, part: Blob | None, *, cut: bool = False) -> None:
     if part is None:
-        _print(f"\n--- {name}: not kept")
+        print_line(f"\n--- {name}: not kept")
         return
     data = from_blob(part)
     if data:
-        _print(f"\n--- {name}{', cut at its limit' if cut else ''}")
-        _print(_visible(data.decode(errors="replace")).rstrip("\n"))
+        print_line(f"\n--- {name}{', cut at its limit' if cut else ''}")
+        print_line(_visible(data.decode(errors="replace")).rstrip("\n"))
 
 
 def _mib(size: int) -> str:

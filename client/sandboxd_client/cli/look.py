@@ -21,8 +21,8 @@ def status(arguments: argparse.Namespace) -> int:
     with Client(arguments.socket) as client:
         result = client.status()
     if arguments.json:
-        return _print_json(result)
-    _print(
+        return print_json(result)
+    print_line(
         f"{result.engine.name} {result.engine.version}, up {result.uptime:.0f} s, "
         f"{result.clients} clients, {result.queue} waiting, {result.totals.runs} runs"
     )
@@ -53,7 +53,7 @@ def status(arguments: argparse.Namespace) -> int:
         "FAILURES",
         "PROBLEM",
     )
-    _print_table(header, rows)
+    print_table(header, rows)
     return 0
 
 
@@ -61,12 +61,12 @@ def languages(arguments: argparse.Namespace) -> int:
     with Client(arguments.socket) as client:
         result = client.languages()
     if arguments.json:
-        return _print_json(result)
+        return print_json(result)
     rows = [
         (each.name, ", ".join(each.aliases), each.version, f"{each.ready}/{each.warm}", each.image)
         for each in result
     ]
-    _print_table(("LANGUAGE", "ALIASES", "VERSION", "READY", "IMAGE"), rows)
+    print_table(("LANGUAGE", "ALIASES", "VERSION", "READY", "IMAGE"), rows)
     return 0
 
 
@@ -75,32 +75,32 @@ def health(arguments: argparse.Namespace) -> int:
     with Client(arguments.socket) as client:
         result = client.health()
     if arguments.json:
-        _print_json(result)
+        print_json(result)
     else:
-        _print(result.status)
+        print_line(result.status)
         rows = [
             (name, "ok" if check.ok else "FAILED", check.detail)
             for name, check in result.checks.items()
         ]
-        _print_table(("CHECK", "STATE", "DETAIL"), rows)
+        print_table(("CHECK", "STATE", "DETAIL"), rows)
     return 0 if result.status == "ok" else 1
 
 
-def _print_json(result: Any) -> int:
-    _print(msgspec.json.encode(result).decode())
+def print_json(result: Any) -> int:
+    print_line(msgspec.json.encode(result).decode())
     return 0
 
 
-def _print(text: str) -> None:
+def print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
     for row in (header, *texts):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        _print("  ".join(cells).rstrip())
+        print_line("  ".join(cells).rstrip())
 
 
 COMMANDS = (

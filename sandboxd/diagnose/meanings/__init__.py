@@ -1,0 +1,1 @@
+"""What errors mean, in tables: data for `languages` and `sandbox`."""
