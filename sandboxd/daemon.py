@@ -230,7 +230,7 @@ def make_shape(config: Config, profile: Profile, image: str, variant: Variant) -
         tmp=profile.limits.tmp,
         tmp_inodes=config.limits.tmp_inodes,
         nofile=config.limits.nofile,
-        fsize=config.limits.max.tmp,
+        fsize=int(config.limits.max.tmp),
         preload=profile.preload,
         network=config.network.name if variant.network else None,
         writable_root=variant.writable_root,

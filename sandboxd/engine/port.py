@@ -21,6 +21,8 @@ class ContainerSpec(Struct, frozen=True):
     """A container to create: the engine's own configuration, and a name for logs."""
 
     name: str
+    uid: int
+    """Who its first process is to be."""
     config: dict[str, Any]
 
 

@@ -53,6 +53,7 @@ def container_spec(shape: Shape, placement: Placement) -> ContainerSpec:
     """The hardened container of a pool's member, with the guest as first process."""
     return ContainerSpec(
         name=f"sandboxd-{placement.instance}-{placement.serial}-{shape.profile}",
+        uid=placement.uid,
         config={
             "Image": shape.image,
             "User": f"{placement.uid}:{placement.uid}",

@@ -20,6 +20,7 @@ SOURCES = [
     "enter.c",
     "template.c",
     "files.c",
+    "facts.c",
     "filter.c",
     "frame.c",
 ]

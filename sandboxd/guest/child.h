@@ -20,6 +20,7 @@ struct options {
 	gid_t gid;
 	bool share_net;	       /* the container's network instead of one of its own */
 	bool writable_root;
+	bool prove; /* the next child is to say what it is */
 	bool template;         /* argv forks interpreters instead of being one */
 	char **argv;
 };

@@ -20,6 +20,7 @@ enum {
 	SIGSET_BYTES = 8,
 	PASSED = 6, /* pidfd, in, out, err, message, note */
 	MASK = 022,
+	STATUS_BYTES = 4096,
 };
 
 /* Every step is named, tried, and ends it all when it fails. */
@@ -105,6 +106,21 @@ static long drop_privileges(struct entrance *entrance)
 	return 0;
 }
 
+/* The last word before the program: what the kernel says of this very process. */
+static long prove(struct entrance *entrance)
+{
+	char status[STATUS_BYTES];
+	long fd = CALL4(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+	long count;
+
+	MUST("open its status", fd);
+	count = CALL3(SYS_read, fd, status, sizeof(status));
+	MUST("read its status", count);
+	MUST("close its status", CALL1(SYS_close, fd));
+	MUST("prove itself", CALL3(SYS_write, NOTE_FD, status, count));
+	return 0;
+}
+
 long enter(struct entrance *entrance)
 {
 	long result = offer_to_oom(entrance);
@@ -119,7 +135,9 @@ long enter(struct entrance *entrance)
 	CALL1(SYS_umask, MASK);
 	MUST("chdir " WORK_FOLDER, CALL1(SYS_chdir, WORK_FOLDER));
 	result = take_descriptors(entrance);
-	return result < 0 ? result : drop_privileges(entrance);
+	if (result == 0)
+		result = drop_privileges(entrance);
+	return result == 0 && entrance->prove ? prove(entrance) : result;
 }
 
 void set_filter(struct entrance *entrance, const struct sock_filter *filter, unsigned long bytes)
@@ -130,7 +148,8 @@ void set_filter(struct entrance *entrance, const struct sock_filter *filter, uns
 
 static long receive_descriptors(struct entrance *entrance)
 {
-	struct iovec data = {&entrance->share_net, 1};
+	char wishes[2] = {0, 0};
+	struct iovec data = {wishes, sizeof(wishes)};
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(PASSED * sizeof(int))];
@@ -151,6 +170,8 @@ static long receive_descriptors(struct entrance *entrance)
 		entrance->step = "hear the guest, which is gone";
 		return -EPIPE;
 	}
+	entrance->share_net = wishes[0];
+	entrance->prove = wishes[1];
 	const int *from = (const int *)CMSG_DATA(&ancillary.header);
 	int passed = (int)((ancillary.header.cmsg_len - CMSG_LEN(0)) / sizeof(int));
 

@@ -20,6 +20,7 @@ struct entrance {
 	const char *step; /* what failed; the first field, for templates to find it */
 	int pidfd; /* of the init whose namespaces to join; -1: none, or in them already */
 	char share_net; /* of those, not the network's: it is the container's */
+	char prove;	/* say in the end, in the kernel's words, what this process is */
 	int in, out, err, message, note;
 	unsigned short filter_length;
 	const struct sock_filter *filter;

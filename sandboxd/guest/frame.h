@@ -35,8 +35,8 @@ enum command {
 
 /* To the daemon. */
 enum event {
-	EVT_HELLO = 'h',    /* key=value lines: version, namespaces, reason */
-	EVT_READY = 'r',    /* a child waits */
+	EVT_HELLO = 'h',    /* key=value lines: version, namespaces, reason, limits */
+	EVT_READY = 'r',    /* a child waits; the first proves what it is (proc_pid_status(5)) */
 	EVT_STDOUT = 'o',
 	EVT_STDERR = 'e',
 	EVT_CREDIT = 'c',   /* u32: stdin bytes taken, so many more may come */

@@ -44,6 +44,8 @@ struct guest {
 	uint64_t started_us;
 	uint64_t deadline_us; /* 0: none */
 	uint64_t noted;
+	size_t proof_used; /* of a child that proves itself */
+	uint8_t proof[4096];
 	int put;	     /* the file that DATA goes to, or -1 */
 	bool put_failed;     /* one could not be made: there will be no run */
 	uint32_t credit;     /* stdin taken and not told yet */
@@ -65,7 +67,7 @@ _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2
 /* life.c */
 void start_first_child(void);
 void start_child(void);
-void runner_waits(void);
+void runner_waits(const uint8_t *proof, size_t length);
 void resize(uint64_t bytes);
 void begin_run(const struct go *go);
 void kill_child(enum cause cause);

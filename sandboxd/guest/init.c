@@ -185,6 +185,7 @@ static _Noreturn void become_program(const struct options *options,
 				    .err = ends->err,
 				    .message = ends->message,
 				    .note = ends->note,
+				    .prove = options->prove,
 				    .filter_length = filter->len,
 				    .filter = filter->filter};
 	long result = enter(&entrance);

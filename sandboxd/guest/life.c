@@ -1,5 +1,6 @@
 /* The life of a child, from its start to its last process's end. */
 #define _GNU_SOURCE
+#include "facts.h"
 #include "guest.h"
 
 #include <errno.h>
@@ -69,6 +70,7 @@ void start_first_child(void)
 {
 	guest.options.uid = getuid();
 	guest.options.gid = getgid();
+	guest.options.prove = true;
 	guest.namespaces = own_namespace() == 0;
 	if (!guest.namespaces)
 		snprintf(guest.reason, sizeof(guest.reason), "a user namespace: %s",
@@ -87,6 +89,7 @@ void start_child(void)
 {
 	guest.state = STARTING;
 	guest.noted = 0;
+	guest.proof_used = 0;
 	guest.credit = 0;
 	guest.stdin_used = 0;
 	guest.stdin_ends = false;
@@ -120,12 +123,14 @@ static _Noreturn void child_failed(const char *what, int status)
 
 static void greet(void)
 {
-	char text[256];
+	char text[1024];
+	int wrote = snprintf(text, sizeof(text) / 2, "version=%d\nnamespaces=%d\nreason=%s\n",
+			     FRAME_VERSION, guest.namespaces, guest.reason);
+	size_t used = wrote > 0 ? (size_t)wrote : 0;
 
-	snprintf(text, sizeof(text), "version=%d\nnamespaces=%d\nreason=%s\n", FRAME_VERSION,
-		 guest.namespaces, guest.reason);
+	used += facts_of_container(text + used, sizeof(text) - used);
 	guest.greeted = true;
-	send_event(EVT_HELLO, text, strlen(text));
+	send_event(EVT_HELLO, text, used);
 }
 
 static void prepared(void)
@@ -137,7 +142,7 @@ static void prepared(void)
 		child_failed("the template", errno);
 }
 
-void runner_waits(void)
+void runner_waits(const uint8_t *proof, size_t length)
 {
 	const struct order seal = {.kind = ORDER_SEAL};
 
@@ -145,7 +150,8 @@ void runner_waits(void)
 		fatal("seal the child: %s", strerror(errno));
 	guest.state = WAITING;
 	guest.deadline_us = 0;
-	send_event(EVT_READY, NULL, 0);
+	guest.options.prove = false; /* once a container is enough */
+	send_event(EVT_READY, proof, length);
 }
 
 /* --- run --- */

@@ -48,6 +48,21 @@ void pump_output(int stream)
 		kill_child(CAUSE_OUTPUT);
 }
 
+/* What a child says before it waits: its proof, if that was asked for, and then
+ * an empty line, or that alone. */
+static void hear_proof(const uint8_t *bytes, size_t length)
+{
+	if (length > sizeof(guest.proof) - guest.proof_used)
+		fatal("a proof over %zu bytes", sizeof(guest.proof));
+	memcpy(guest.proof + guest.proof_used, bytes, length);
+	guest.proof_used += length;
+	if (bytes[length - 1] != '\n')
+		return;
+	if (guest.proof_used == 1 ||
+	    (guest.proof_used > 1 && guest.proof[guest.proof_used - 2] == '\n'))
+		runner_waits(guest.proof, guest.proof_used - 1);
+}
+
 /* The runner speaks first, to say that it waits. Later words may be the
  * program's own: they are sent on as they are, and mean nothing here. */
 void pump_note(void)
@@ -60,7 +75,7 @@ void pump_note(void)
 	if (count <= 0) {
 		close_fd(&guest.child.note);
 	} else if (guest.state == STARTING) {
-		runner_waits();
+		hear_proof(bytes, (size_t)count);
 	} else if (guest.noted < NOTE_LIMIT) {
 		guest.noted += (uint64_t)count;
 		send_event(EVT_NOTE, bytes, (size_t)count);

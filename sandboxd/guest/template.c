@@ -95,8 +95,8 @@ int template_fork(struct template *template, struct child *child,
 {
 	int fds[1 + ENDS];
 	size_t count = 0;
-	char share_net = options->share_net;
-	struct iovec data = {&share_net, 1};
+	char wishes[2] = {options->share_net, options->prove};
+	struct iovec data = {wishes, sizeof(wishes)};
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof(fds))];
@@ -127,7 +127,7 @@ int template_fork(struct template *template, struct child *child,
 	close_fd(&child->ends.err);
 	close_fd(&child->ends.message);
 	close_fd(&child->ends.note);
-	template->busy = sent == 1;
+	template->busy = sent == sizeof(wishes);
 	return template->busy ? 0 : -1;
 }
 

@@ -64,6 +64,8 @@ class Guest:
         self._attachment: Attachment | None = None
         self._handler: RunHandler | None = None
         self._words = b""
+        self.proof = b""
+        """What the first child said of itself, in the kernel's words."""
         self.waits = False
         """Whether a child waits for a program."""
         self.lost = False
@@ -176,6 +178,7 @@ class Guest:
         match kind:
             case Event.READY:
                 self.waits = True
+                self.proof = self.proof or payload
                 if not self.up.done():
                     self.up.set_result(None)
                 else:

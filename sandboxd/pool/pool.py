@@ -24,6 +24,7 @@ from sandboxd.pool.core import Action, Create, HandOut, Member, PoolCore, Refuse
 from sandboxd.pool.guest import Guest
 from sandboxd.pool.queue import Waiter
 from sandboxd.pool.state import State
+from sandboxd.pool.verify import child_faults, container_faults, parse_status
 from sandboxd_client.protocol import PoolStatus
 
 _log = structlog.get_logger("sandboxd.pool")
@@ -336,6 +337,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._plan.start_timeout):
                 await guest.up
+                self._verify(guest, container)
                 if self._plan.warmup is not None:
                     await _warm_up(guest, self._plan.warmup)
         except TimeoutError:
@@ -345,6 +347,21 @@ class Pool:
             ) from None
         if guest.lost:
             raise StartFailedError("the container ended as soon as it had started")
+
+    def _verify(self, guest: Guest, container: _Container) -> None:
+        """Raises StartFailedError where a container is not what was asked for."""
+        plan, hello = self._plan, guest.hello.result()
+        faults = [
+            *container_faults(hello, plan.resources, container.spec.uid),
+            *child_faults(
+                parse_status(guest.proof), namespaces=guest.namespaces, uid=container.spec.uid
+            ),
+        ]
+        if faults:
+            raise StartFailedError(
+                f"a container of {plan.profile} is not isolated as it should be, and was "
+                f"destroyed: {'; '.join(faults)}"
+            )
 
     def _died(self, member: Member, why: str) -> None:
         if member.state is State.STARTING:

@@ -165,7 +165,7 @@ class Bench:
         name = f"sandboxd-bench-{os.getpid()}"
         times = []
         async with DockerEngine(host.address(None), self.config.engine) as engine:
-            await engine.create(ContainerSpec(name, config))
+            await engine.create(ContainerSpec(name, 0, config))
             echo = Echo()
             attachment = await engine.attach(name, echo)
             await engine.start(name)

@@ -1,0 +1,94 @@
+"""Python's pool on the real engine, with its containers made otherwise than they should be."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from sandboxd.config import Config
+from sandboxd.daemon import make_shape
+from sandboxd.engine import host
+from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.port import LABEL_INSTANCE, ContainerSpec
+from sandboxd.engine.spec import Placement, container_spec
+from sandboxd.languages import BUILTIN, load
+from sandboxd.pool.core import Settings
+from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
+from sandboxd.pool.pool import Plan
+from sandboxd.run.active import ActiveRun
+from sandboxd.run.limits import to_resources
+from sandboxd.run.profiles import Profile, make_profiles
+from sandboxd.run.runner import Runner, RunRequest
+from sandboxd_client.protocol import Limits, RunResult
+
+Change = Callable[[dict[str, Any]], object]
+"""Changes a container's configuration in place."""
+
+
+class Nobody:
+    """A sink for events that the test does not look at."""
+
+    raw = False
+
+    def started(self, run: str, *, warm: bool, queued: float) -> None: ...
+
+    def output(self, seq: int, stream: str, data: bytes) -> None: ...
+
+    def stdin_taken(self, count: int) -> None: ...
+
+    def when_writable(self, callback: object) -> bool:
+        return False
+
+
+@asynccontextmanager
+async def changed_runner(change: Change) -> AsyncIterator[Runner]:
+    """A runner whose containers are changed before they are created; none is left after."""
+    config, instance = Config(), f"test-{secrets.token_hex(4)}"
+    languages = load(BUILTIN)
+    profiles = make_profiles(config, languages)
+    profile = profiles["python"]
+    shape = make_shape(config, profile, image_tag(Wanted(profile.language)), Variant())
+
+    def spec(slot: int) -> ContainerSpec:
+        placement = Placement(instance, secrets.token_hex(4), slot, 60706 + slot)
+        made = container_spec(shape, placement)
+        changed = msgspec.json.decode(msgspec.json.encode(made.config))
+        change(changed)
+        return msgspec.structs.replace(made, config=changed)
+
+    def plan(_: Variant) -> Plan:
+        return Plan(
+            language="python",
+            profile="python",
+            spec=spec,
+            resources=to_resources(profile.limits, profile.language),
+            warmup=None,
+            start_timeout=30.0,
+            queue=10,
+        )
+
+    async with DockerEngine(host.address(None), config.engine) as engine:
+        async with Fleet(engine, instance, starts=2) as fleet:
+            settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
+            fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})
+            runner = Runner(fleet, lambda _: None, _there)
+            runner.configure(config, languages, profiles)
+            yield runner
+        assert await engine.containers({LABEL_INSTANCE: instance}) == []
+
+
+async def run(runner: Runner, code: str, timeout: float = 20.0) -> RunResult:
+    limits = Limits(timeout=timeout)
+    request = RunRequest(owner=0, language="python", code=code, limits=limits, stream=False)
+    return await runner.run(request, Nobody(), _ignore)
+
+
+async def _there(_: Profile) -> None: ...
+
+
+def _ignore(_: ActiveRun) -> None: ...
