@@ -116,6 +116,28 @@ class PackagesConfig(_Section, frozen=True):
     """Names of packages that a request may have installed; "*" is any."""
 
 
+class AccessConfig(_Section, frozen=True):
+    """Who may use the socket, beside what its mode allows: users by name or uid, groups
+    as "@name". Root always may."""
+
+    allow: list[str | int] = []
+    """Empty stands for everybody."""
+    deny: list[str | int] = []
+
+
+class QuotaConfig(_Section, frozen=True):
+    """What one owner may have; 0 stands for no bound."""
+
+    runs: int = 0
+    """At once."""
+    queued: int = 1000
+    """Waiting, beyond those; counts only where `runs` is bounded."""
+    per_minute: int = 0
+    cpu_per_hour: float = 0.0
+    """CPU seconds."""
+    sessions: int = 32
+
+
 class HistoryConfig(_Section, frozen=True):
     """What is kept of the runs that have ended; the oldest goes first."""
 
@@ -172,6 +194,9 @@ class Config(_Section, frozen=True):
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
     packages: PackagesConfig = PackagesConfig()
+    access: AccessConfig = AccessConfig()
+    quotas: dict[str, QuotaConfig] = {}
+    """By "user", "@group" or "default"; the first of these that fits an owner counts."""
     history: HistoryConfig = HistoryConfig()
     languages: dict[str, LanguageConfig] = {}
     profiles: dict[str, ProfileConfig] = {}

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from sandboxd import __version__, systemd
+from sandboxd.access import may_use, quota_of
 from sandboxd.config import Config, state_path
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
@@ -35,6 +36,7 @@ from sandboxd.run.history import History
 from sandboxd.run.history_writer import HistorySettings
 from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
+from sandboxd.run.quotas import Quotas
 from sandboxd.run.runner import Runner
 from sandboxd.shelf import Shelf
 from sandboxd_client.protocol import LanguageInfo
@@ -65,7 +67,8 @@ class Daemon:
         self._reloading: asyncio.Task[None] | None = None
         self._fleet = Fleet(engine, self._instance, config.pool.starts)
         self._history = History(state_path(config), history_settings(config))
-        self._runner = Runner(self._fleet, self._history.record, self._opened)
+        self._quotas = Quotas(lambda owner: quota_of(self._config, owner), time.monotonic)
+        self._runner = Runner(self._fleet, self._history.record, self._opened, self._quotas)
         sources = Sources(
             engine=engine.info,
             pools=self._fleet.status,
@@ -74,7 +77,9 @@ class Daemon:
             clients=lambda: len(self._hub.connections),
         )
         methods = Methods(self._runner, self._history, sources)
-        self._hub = Hub(methods, config.rpc, set())
+        self._hub = Hub(
+            methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
+        )
         self._server = Server(path, self._hub)
         self._stop = asyncio.Event()
 
@@ -131,6 +136,8 @@ class Daemon:
         disabled = [name for name, each in config.languages.items() if not each.enabled]
         languages = load_languages(Path(config.languages_path), disabled)
         profiles = make_profiles(config, languages)
+        if config.quotas != self._config.quotas:
+            self._quotas.forget()
         self._config = config
         self._runner.configure(config, languages, profiles)
         await self._shelf.configure(profiles)

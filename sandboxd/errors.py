@@ -43,6 +43,12 @@ class QueueFullError(WireError):
     kind = ErrorKind.QUEUE_FULL
 
 
+class QuotaExceededError(WireError):
+    """Carries `retry_after`, in seconds."""
+
+    kind = ErrorKind.QUOTA_EXCEEDED
+
+
 class EngineUnavailableError(WireError):
     """The container engine is absent, down, or does not answer."""
 

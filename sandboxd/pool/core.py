@@ -39,6 +39,7 @@ class Member(Struct, eq=False):
     state: State = State.STARTING
     owner: int | None = None
     """Who used it last."""
+    leased_at: float = 0.0
     uses: int = 0
     single: bool = False
     """Its present run asked for a container that nobody uses after it."""
@@ -167,6 +168,8 @@ class PoolCore:
         """A run has ended. A fault is a reason not to use its container again."""
         if member.state is not State.LEASED:
             return []
+        if member.owner is not None:
+            self._queue.charge(member.owner, now - member.leased_at)
         why = fault or self._retirement(member, now)
         if why:
             return [self._remove(member, why), *self._settle(now)]
@@ -237,11 +240,11 @@ class PoolCore:
     def _settle(self, now: float) -> Iterator[Action]:
         if self._closed:
             return
-        yield from self._hand_out()
+        yield from self._hand_out(now)
         yield from self._make_room()
         yield from self._create(now)
 
-    def _hand_out(self) -> Iterator[Action]:
+    def _hand_out(self, now: float) -> Iterator[Action]:
         idle = self.members(State.IDLE)
         while idle and self._queue:
             waiter = self._queue.take(lambda head: self._choose(idle, head) is not None)
@@ -253,6 +256,7 @@ class PoolCore:
             idle.remove(member)
             member.state = transition(member.state, State.LEASED)
             member.owner = waiter.owner
+            member.leased_at = now
             member.single = waiter.fresh
             member.uses += 1
             self.counters.handed_out += 1

@@ -142,6 +142,7 @@ class Fleet:
         variant: Variant,
         owner: int,
         *,
+        client: int = 0,
         fresh: bool,
         timeout: float,
         resources: Resources,
@@ -155,7 +156,9 @@ class Fleet:
                 retry_after=5.0,
             )
         pool = self._pool(profile, variant)
-        return await pool.lease(owner, fresh=fresh, timeout=timeout, resources=resources)
+        return await pool.lease(
+            owner, client=client, fresh=fresh, timeout=timeout, resources=resources
+        )
 
     def refuse(self) -> None:
         """From here on no run begins; those under way go on."""

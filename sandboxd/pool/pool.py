@@ -186,7 +186,7 @@ class Pool:
     # --- leases ---
 
     async def lease(
-        self, owner: int, *, fresh: bool, timeout: float, resources: Resources
+        self, owner: int, *, client: int = 0, fresh: bool, timeout: float, resources: Resources
     ) -> Lease:
         """A container for one run; with `fresh`, one that nobody has used.
 
@@ -199,7 +199,7 @@ class Pool:
                 retry_after=self._estimate(),
             )
         asked = time.monotonic()
-        waiter = Waiter(owner=owner, fresh=fresh)
+        waiter = Waiter(owner=owner, fresh=fresh, client=client)
         future: asyncio.Future[Member] = asyncio.get_running_loop().create_future()
         self._futures[id(waiter)] = future
         self._act(self._core.request(waiter, asked))

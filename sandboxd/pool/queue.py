@@ -1,11 +1,21 @@
-"""Waiting runs, fair between owners: each owner in turn, each in its own order."""
+"""Waiting runs, fair between owners, and for each owner between its clients.
+
+Deficit round robin (Shreedhar and Varghese, SIGCOMM 1995) with the time that
+containers are held as the cost: owners take turns, and one whose runs last longer
+gets fewer of them. What a run costs is known only when it has ended, so an owner
+pays afterwards. Within an owner its clients take turns, each in its own order.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
+
+_QUANTUM = 0.1
+"""Seconds of a container that each waiting owner gets in a round."""
 
 
 class Waiter(Struct, eq=False):
@@ -15,55 +25,98 @@ class Waiter(Struct, eq=False):
     """The uid it runs for."""
     fresh: bool
     """Only a container that nobody has used will do."""
+    client: int = 0
+    """Tells the clients of one owner apart."""
+
+
+class _Line(Struct, eq=False):
+    """The waiters of one owner."""
+
+    clients: OrderedDict[int, deque[Waiter]]
+    balance: float = _QUANTUM
+    """Seconds that it may still use in this round; below zero it sits rounds out."""
 
 
 class FairQueue:
-    """Round robin over owners. A run costs one container, whoever asks, so every
-    turn has the same quantum."""
-
     def __init__(self) -> None:
-        self._by_owner: OrderedDict[int, deque[Waiter]] = OrderedDict()
+        self._lines: OrderedDict[int, _Line] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def push(self, waiter: Waiter) -> None:
-        """Adds a waiter behind its owner's others."""
-        self._by_owner.setdefault(waiter.owner, deque()).append(waiter)
+        """Adds a waiter behind its client's others."""
+        line = self._lines.setdefault(waiter.owner, _Line(OrderedDict()))
+        line.clients.setdefault(waiter.client, deque()).append(waiter)
         self._count += 1
 
     def remove(self, waiter: Waiter) -> bool:
         """Takes out a waiter that gave up; False if it was not waiting."""
-        line = self._by_owner.get(waiter.owner)
-        if line is None or waiter not in line:
+        line = self._lines.get(waiter.owner)
+        own = line.clients.get(waiter.client) if line else None
+        if line is None or own is None or waiter not in own:
             return False
-        line.remove(waiter)
-        self._dropped(waiter.owner, line)
+        own.remove(waiter)
+        self._drop_empty(waiter, line, own)
         return True
 
     def heads(self) -> Iterator[Waiter]:
-        """The first of each owner, in the order of their turns."""
-        return (line[0] for line in self._by_owner.values())
+        """The first of each client, in the order of their turns."""
+        for line in self._lines.values():
+            for own in line.clients.values():
+                yield own[0]
 
     def take(self, suits: Callable[[Waiter], bool]) -> Waiter | None:
-        """Takes the first head that suits; its owner's next turn comes last."""
-        for owner, line in self._by_owner.items():
-            if suits(line[0]):
-                waiter = line.popleft()
-                self._by_owner.move_to_end(owner)
-                self._dropped(owner, line)
-                return waiter
-        return None
+        """Takes the next waiter that suits; its owner's and its client's next turn
+        come last."""
+        indebted: list[tuple[float, Waiter]] = []
+        for line in self._lines.values():
+            waiter = next((own[0] for own in line.clients.values() if suits(own[0])), None)
+            if waiter is None:
+                continue
+            if line.balance > 0:
+                return self._take(waiter)
+            indebted.append((line.balance, waiter))
+        if not indebted:
+            return None
+        # Nobody who could be served may be: as many rounds pass as the first needs.
+        most, waiter = max(indebted, key=lambda pair: pair[0])
+        rounds = math.floor(-most / _QUANTUM) + 1
+        for line in self._lines.values():
+            line.balance = min(_QUANTUM, line.balance + rounds * _QUANTUM)
+        return self._take(waiter)
+
+    def charge(self, owner: int, seconds: float) -> None:
+        """A run of this owner has held a container for so long."""
+        line = self._lines.get(owner)
+        if line is not None:
+            line.balance -= seconds
 
     def drain(self) -> list[Waiter]:
         """Takes out everybody."""
-        waiters = [waiter for line in self._by_owner.values() for waiter in line]
-        self._by_owner.clear()
+        waiters = [
+            waiter
+            for line in self._lines.values()
+            for own in line.clients.values()
+            for waiter in own
+        ]
+        self._lines.clear()
         self._count = 0
         return waiters
 
-    def _dropped(self, owner: int, line: deque[Waiter]) -> None:
+    def _take(self, waiter: Waiter) -> Waiter:
+        line = self._lines[waiter.owner]
+        own = line.clients[waiter.client]
+        own.popleft()
+        line.clients.move_to_end(waiter.client)
+        self._lines.move_to_end(waiter.owner)
+        self._drop_empty(waiter, line, own)
+        return waiter
+
+    def _drop_empty(self, waiter: Waiter, line: _Line, own: deque[Waiter]) -> None:
         self._count -= 1
-        if not line:
-            del self._by_owner[owner]
+        if not own:
+            del line.clients[waiter.client]
+        if not line.clients:
+            del self._lines[waiter.owner]

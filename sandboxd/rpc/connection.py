@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from msgspec import Struct, UnsetType
 
-from sandboxd.errors import InvalidParamsError, PayloadTooLargeError, WireError
+from sandboxd.errors import InvalidParamsError, NotPermittedError, PayloadTooLargeError, WireError
 from sandboxd.rpc import dispatch
 from sandboxd.rpc.dispatch import RequestError
 from sandboxd.rpc.framing import LineReader, LineTooLong
@@ -52,6 +52,8 @@ class Hub(Struct, eq=False):
     methods: Methods
     config: RpcConfig
     connections: set[Connection]
+    may_use: Callable[[int], bool]
+    """Whether an owner may use the daemon."""
 
 
 class Connection(asyncio.Protocol):
@@ -80,6 +82,7 @@ class Connection(asyncio.Protocol):
         peer: socket.socket = transport.get_extra_info("socket")
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         self.owner = _PEER.unpack(credentials)[1]
+        self._allowed = self._hub.may_use(self.owner)
         if len(self._hub.connections) >= self._hub.config.max_connections:
             _log.warning("connection refused", owner=self.owner, open=len(self._hub.connections))
             self._transport.abort()
@@ -176,6 +179,10 @@ class Connection(asyncio.Protocol):
             raise RequestError(
                 INVALID_REQUEST, f"the id {identity!r} is in flight on this connection", identity
             )
+        if not self._allowed:
+            error = NotPermittedError("the operator does not let you use this daemon")
+            self._write(dispatch.error_line(identity, dispatch.to_error_object(error)))
+            return
         handler = HANDLERS.get(request.method)
         if handler is None:
             raise RequestError(
@@ -255,6 +262,7 @@ class _RequestContext:
         self._connection = connection
         self._identity = identity
         self.owner = connection.owner
+        self.client = id(connection)
 
     def is_active(self, run: ActiveRun) -> None:
         self._connection.run_is_active(self._identity, run)

@@ -63,6 +63,8 @@ class Context(Sink, Protocol):
 
     owner: int
     """The uid of the peer."""
+    client: int
+    """Tells its connections apart."""
 
     def use_raw_output(self, *, raw: bool) -> None:
         """The form of output on this connection, from here on."""
@@ -96,6 +98,7 @@ class Methods:
         whole, streamed = _stdin(params.stdin)
         request = RunRequest(
             owner=context.owner,
+            client=context.client,
             language=params.language,
             code=params.code,
             args=params.args,

@@ -33,6 +33,7 @@ from sandboxd.run.files import Collection, collect, encode_files
 from sandboxd.run.imports import fitting
 from sandboxd.run.limits import resolve, to_resources
 from sandboxd.run.profiles import Profile, package_name
+from sandboxd.run.quotas import Quotas
 from sandboxd.run.verdict import Judgement, fault, judge
 from sandboxd_client.protocol import (
     Base64,
@@ -68,6 +69,9 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """What a client wants run."""
 
     owner: int
+    """The uid of who asks."""
+    client: int = 0
+    """Tells the owner's clients apart: they take turns."""
     language: str
     code: str
     args: list[str] = []
@@ -95,12 +99,14 @@ class Runner:
         fleet: Fleet,
         record: Callable[[RunRecord], None],
         opened: Callable[[Profile], Awaitable[None]],
+        quotas: Quotas,
     ) -> None:
         """`record` takes a run into the history; `opened` waits until a profile's image
         is there and its pool open, and raises ImageUnavailableError when it is not in time."""
         self._fleet = fleet
         self._record = record
         self._opened = opened
+        self._quotas = quotas
         self._active: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -154,7 +160,8 @@ class Runner:
         self._active.add(run)
         self._idle.clear()
         try:
-            return await self._run(run, plan, sink, on_active)
+            async with self._quotas.admit(request.owner, self.config.pool.queue_timeout):
+                return await self._run(run, plan, sink, on_active)
         finally:
             self._active.discard(run)
             if not self._active:
@@ -228,6 +235,7 @@ class Runner:
             plan.profile.name,
             plan.variant,
             request.owner,
+            client=request.client,
             fresh=request.fresh,
             timeout=self.config.pool.queue_timeout,
             resources=to_resources(limits, plan.language),
@@ -355,6 +363,7 @@ class Runner:
 
     def _account(self, plan: _Plan, result: RunResult, verdict: Verdict) -> None:
         request = plan.request
+        self._quotas.charge(request.owner, result.usage.cpu)
         self._by_status[result.status] += 1
         self._output_bytes += verdict.stdout_written + verdict.stderr_written
         # Behind the answer: whoever waits for it need not wait for this.

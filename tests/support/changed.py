@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
-from sandboxd.config import Config
+from sandboxd.config import Config, QuotaConfig
 from sandboxd.daemon import make_shape
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
@@ -23,6 +24,7 @@ from sandboxd.pool.pool import Plan
 from sandboxd.run.active import ActiveRun
 from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, make_profiles
+from sandboxd.run.quotas import Quotas
 from sandboxd.run.runner import Runner, RunRequest
 from sandboxd_client.protocol import Limits, RunResult
 
@@ -76,7 +78,8 @@ async def changed_runner(change: Change) -> AsyncIterator[Runner]:
         async with Fleet(engine, instance, starts=2) as fleet:
             settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
             fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})
-            runner = Runner(fleet, lambda _: None, _there)
+            quotas = Quotas(lambda _: QuotaConfig(), time.monotonic)
+            runner = Runner(fleet, lambda _: None, _there, quotas)
             runner.configure(config, languages, profiles)
             yield runner
         assert await engine.containers({LABEL_INSTANCE: instance}) == []
