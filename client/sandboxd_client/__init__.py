@@ -6,41 +6,51 @@
         result = client.run("python", "print(6 * 7)")
         print(result.stdout)
 
-The asynchronous client is imported on first use, so that the synchronous one
-costs no asyncio.
+Everything is imported on first use: the synchronous client costs no asyncio, and the
+command `sandbox run` nothing at all.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
 
-from sandboxd_client._wire import Event, Output, Started
-from sandboxd_client.errors import (
-    CancelledError,
-    ConnectionLostError,
-    EngineUnavailableError,
-    ImageUnavailableError,
-    InvalidLimitsError,
-    InvalidParamsError,
-    NotPermittedError,
-    NotRunningError,
-    PayloadTooLargeError,
-    QueueFullError,
-    QuotaExceededError,
-    RemoteError,
-    RunNotFoundError,
-    SandboxError,
-    SessionBusyError,
-    SessionNotFoundError,
-    ShuttingDownError,
-    StartFailedError,
-    UnknownLanguageError,
-)
-from sandboxd_client.protocol import Base64, Limits, Reuse, RunResult, Status, from_blob, to_blob
-from sandboxd_client.sync import Client, RunStream
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as `typing` has it, which this is not to import
+    from typing import Any
 
-if TYPE_CHECKING:
+    from sandboxd_client._wire import Event, Output, Started
     from sandboxd_client.aio import AsyncClient, AsyncRunStream
+    from sandboxd_client.errors import (
+        CancelledError,
+        ConnectionLostError,
+        EngineUnavailableError,
+        ImageUnavailableError,
+        InvalidLimitsError,
+        InvalidParamsError,
+        NotPermittedError,
+        NotRunningError,
+        PayloadTooLargeError,
+        QueueFullError,
+        QuotaExceededError,
+        RemoteError,
+        RunNotFoundError,
+        SandboxError,
+        SessionBusyError,
+        SessionNotFoundError,
+        ShuttingDownError,
+        StartFailedError,
+        UnknownLanguageError,
+    )
+    from sandboxd_client.protocol import (
+        Base64,
+        Limits,
+        Reuse,
+        RunResult,
+        Status,
+        from_blob,
+        to_blob,
+    )
+    from sandboxd_client.sync import Client, RunStream
 
 __version__ = "0.1.0"
 
@@ -81,9 +91,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in {"AsyncClient", "AsyncRunStream"}:
-        from sandboxd_client import aio  # noqa: PLC0415 - this delay is the point
+_HOMES = {
+    "_wire": "Event Output Started",
+    "aio": "AsyncClient AsyncRunStream",
+    "errors": (
+        "CancelledError ConnectionLostError EngineUnavailableError "
+        "ImageUnavailableError InvalidLimitsError InvalidParamsError NotPermittedError "
+        "NotRunningError PayloadTooLargeError QueueFullError QuotaExceededError "
+        "RemoteError RunNotFoundError SandboxError SessionBusyError "
+        "SessionNotFoundError ShuttingDownError StartFailedError UnknownLanguageError"
+    ),
+    "protocol": "Base64 Limits Reuse RunResult Status from_blob to_blob",
+    "sync": "Client RunStream",
+}
+"""Where each public name is defined."""
 
-        return getattr(aio, name)
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"sandboxd_client.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import select
 import socket
-from pathlib import Path
 
 from sandboxd_client.errors import ConnectionLostError, NotRunningError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CHUNK = 256 * 1024
 
@@ -18,7 +21,7 @@ class Connection:
     waiting for its reader before it reads on.
     """
 
-    def __init__(self, path: Path, *, connect_timeout: float = 5.0) -> None:
+    def __init__(self, path: str | Path, *, connect_timeout: float = 5.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(connect_timeout)

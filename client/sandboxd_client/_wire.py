@@ -142,7 +142,8 @@ def to_event(message: Incoming) -> Event | RawOutput | StdinTaken | None:
 def to_result(message: Incoming, kind: type[_Result]) -> _Result:
     """The result in an answer. Raises the RemoteError that it holds instead."""
     if not isinstance(message.error, UnsetType):
-        raise from_wire(message.error)
+        error = message.error
+        raise from_wire(error.code, error.message, error.data)
     if message.result is UNSET:
         raise SandboxError("the daemon answered with neither a result nor an error")
     return msgspec.json.decode(message.result, type=kind)

@@ -5,10 +5,13 @@ A program that fails is not among them: that is a `RunResult`.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as `typing` has it, which costs as much as all of this file
+    from pathlib import Path
+    from typing import Any
 
-from sandboxd_client.protocol import CANCELLED, INVALID_PARAMS, ErrorKind, ErrorObject
+_INVALID_PARAMS = -32602
+_CANCELLED = -32800
 
 
 class SandboxError(Exception):
@@ -18,7 +21,7 @@ class SandboxError(Exception):
 class NotRunningError(SandboxError):
     """No daemon listens on the socket."""
 
-    def __init__(self, socket: Path, why: str) -> None:
+    def __init__(self, socket: str | Path, why: str) -> None:
         super().__init__(
             f"no sandboxd listens on {socket} ({why}). Start one with `sandboxd serve`, "
             "or let `sandbox run --daemon auto` start it; "
@@ -110,30 +113,30 @@ class ShuttingDownError(RemoteError):
 
 
 _BY_KIND: dict[str, type[RemoteError]] = {
-    ErrorKind.UNKNOWN_LANGUAGE: UnknownLanguageError,
-    ErrorKind.INVALID_LIMITS: InvalidLimitsError,
-    ErrorKind.NOT_PERMITTED: NotPermittedError,
-    ErrorKind.QUEUE_FULL: QueueFullError,
-    ErrorKind.QUOTA_EXCEEDED: QuotaExceededError,
-    ErrorKind.ENGINE_UNAVAILABLE: EngineUnavailableError,
-    ErrorKind.IMAGE_UNAVAILABLE: ImageUnavailableError,
-    ErrorKind.START_FAILED: StartFailedError,
-    ErrorKind.PAYLOAD_TOO_LARGE: PayloadTooLargeError,
-    ErrorKind.SESSION_NOT_FOUND: SessionNotFoundError,
-    ErrorKind.SESSION_BUSY: SessionBusyError,
-    ErrorKind.RUN_NOT_FOUND: RunNotFoundError,
-    ErrorKind.SHUTTING_DOWN: ShuttingDownError,
+    "unknown_language": UnknownLanguageError,
+    "invalid_limits": InvalidLimitsError,
+    "not_permitted": NotPermittedError,
+    "queue_full": QueueFullError,
+    "quota_exceeded": QuotaExceededError,
+    "engine_unavailable": EngineUnavailableError,
+    "image_unavailable": ImageUnavailableError,
+    "start_failed": StartFailedError,
+    "payload_too_large": PayloadTooLargeError,
+    "session_not_found": SessionNotFoundError,
+    "session_busy": SessionBusyError,
+    "run_not_found": RunNotFoundError,
+    "shutting_down": ShuttingDownError,
 }
 
 _BY_CODE: dict[int, type[RemoteError]] = {
-    INVALID_PARAMS: InvalidParamsError,
-    CANCELLED: CancelledError,
+    _INVALID_PARAMS: InvalidParamsError,
+    _CANCELLED: CancelledError,
 }
 
 
-def from_wire(error: ErrorObject) -> RemoteError:
+def from_wire(code: int, message: str, data: dict[str, Any]) -> RemoteError:
     """The exception for an error object; a kind this client does not know is a RemoteError."""
-    kind = error.data.get("kind")
+    kind = data.get("kind")
     chosen = _BY_KIND.get(kind) if isinstance(kind, str) else None
-    chosen = chosen or _BY_CODE.get(error.code) or RemoteError
-    return chosen(error.code, error.message, error.data)
+    chosen = chosen or _BY_CODE.get(code) or RemoteError
+    return chosen(code, message, data)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import enum
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,27 +15,18 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from sandboxd_client._paths import default_socket_name
+
 PROTOCOL = 1
 """Raised by any change that a client which knows the last one could not bear."""
 
 MAX_LINE = 16 * 1024 * 1024
 """Default limit of one line, in bytes."""
 
-SOCKET_VARIABLE = "SANDBOXD_SOCKET"
-
 
 def default_socket() -> Path:
-    """Where the daemon listens unless told otherwise.
-
-    `$SANDBOXD_SOCKET`, else `/run/sandboxd/sandboxd.sock` for root, else
-    `$XDG_RUNTIME_DIR/sandboxd/sandboxd.sock` (`/run/user/UID` when unset).
-    """
-    if chosen := os.environ.get(SOCKET_VARIABLE):
-        return Path(chosen)
-    if os.geteuid() == 0:
-        return Path("/run/sandboxd/sandboxd.sock")
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    return Path(runtime) / "sandboxd" / "sandboxd.sock"
+    """Where the daemon listens unless told otherwise; see `_paths`."""
+    return Path(default_socket_name())
 
 
 # --- blobs ---
@@ -347,7 +337,7 @@ class SkippedFile(Struct, frozen=True):
     why: str
 
 
-class RunResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class RunResult(Struct, frozen=True, kw_only=True):
     run: str
     language: str
     status: Status

@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from collections.abc import Sequence
 
 from sandboxd_client import __version__
-from sandboxd_client.cli import debug, history, look, run
-from sandboxd_client.cli.command import Command
 from sandboxd_client.errors import CancelledError, SandboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandboxd_client.cli.command import Command
 
 _REFUSED = 125
 """Exit code when the program was not run at all, as of `docker run` and `env`."""
 _INTERRUPTED = 130
 
+_SUMMARIES = {
+    "run": ("run", "run a program, and exit with its code (124 at a timeout)"),
+    "batch": ("batch", "run many programs, one for each line of a file"),
+    "debug": ("debug", "what went wrong in a run, and what to try"),
+    "history": ("history", "runs that have ended, newest first"),
+    "show": ("history", "one run: its code and what it printed"),
+    "status": ("look", "pools, queue and totals"),
+    "languages": ("look", "what can be run"),
+    "health": ("look", "what is in order and what is not"),
+}
+"""Where each command lives: no other module is loaded for it."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
-    modules = (run, debug, history, look)
-    commands = {command.name: command for module in modules for command in module.COMMANDS}
-    if given and given[0] in commands:
-        return _run(commands[given[0]], given[1:])
+    if given and given[0] in _SUMMARIES:
+        return _run(_command(given[0]), given[1:])
+    told = (f"  {name:<12} {summary}\n" for name, (_, summary) in _SUMMARIES.items())
     parser = argparse.ArgumentParser(
         prog="sandbox",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="commands:\n"
-        + "".join(f"  {name:<12} {command.summary}\n" for name, command in commands.items())
-        + "\nsandbox COMMAND --help tells more.",
+        epilog=f"commands:\n{''.join(told)}\nsandbox COMMAND --help tells more.",
     )
     parser.add_argument("--version", action="version", version=f"sandbox {__version__}")
-    parser.add_argument("command", choices=commands, metavar="COMMAND")
+    parser.add_argument("command", choices=_SUMMARIES, metavar="COMMAND")
     parser.parse_args(given)
     return 2  # parse_args leaves by itself for every command line that comes here
+
+
+def _command(name: str) -> Command:
+    module = importlib.import_module(f"sandboxd_client.cli.{_SUMMARIES[name][0]}")
+    found: Command = next(command for command in module.COMMANDS if command.name == name)
+    return found
 
 
 def _run(command: Command, given: list[str]) -> int:
@@ -43,7 +62,9 @@ def _run(command: Command, given: list[str]) -> int:
         at = given.index("--")
         own, rest = given[:at], given[at + 1 :]
     parser = argparse.ArgumentParser(
-        prog=f"sandbox {command.name}", usage=command.usage, description=command.summary
+        prog=f"sandbox {command.name}",
+        usage=command.usage,
+        description=_SUMMARIES[command.name][1],
     )
     command.add_arguments(parser)
     parser.add_argument("--socket", help="the daemon's socket")

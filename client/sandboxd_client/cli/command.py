@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-from typing import NamedTuple
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
 
 
-class Command(NamedTuple):
-    name: str
-    summary: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-    """Returns the exit code; `arguments.args` holds what followed a `--`."""
-    usage: str | None = None
+class Command:
+    """`run` returns the exit code; `arguments.args` holds what followed a `--`."""
+
+    def __init__(
+        self,
+        name: str,
+        add_arguments: Callable[[argparse.ArgumentParser], None],
+        run: Callable[[argparse.Namespace], int],
+        usage: str | None = None,
+    ) -> None:
+        self.name = name
+        self.add_arguments = add_arguments
+        self.run = run
+        self.usage = usage

@@ -40,4 +40,4 @@ def print_report(report: DebugReport, to: TextIO) -> None:
     to.writelines(f"  - {suggestion}\n" for suggestion in report.suggestions)
 
 
-COMMANDS = (Command("debug", "what went wrong in a run, and what to try", _add_arguments, debug),)
+COMMANDS = (Command("debug", _add_arguments, debug),)

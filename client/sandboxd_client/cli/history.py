@@ -155,6 +155,6 @@ def _visible(text: str, *, lines: bool = True) -> str:
 
 
 COMMANDS = (
-    Command("history", "the runs that have ended", _add_history_arguments, history),
-    Command("show", "one of them: how it went, its code, its output", _add_show_arguments, show),
+    Command("history", _add_history_arguments, history),
+    Command("show", _add_show_arguments, show),
 )

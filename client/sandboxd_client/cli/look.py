@@ -104,7 +104,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 COMMANDS = (
-    Command("status", "pools, queue and totals", _add_arguments, status),
-    Command("languages", "what can be run", _add_arguments, languages),
-    Command("health", "what is in order and what is not", _add_arguments, health),
+    Command("status", _add_arguments, status),
+    Command("languages", _add_arguments, languages),
+    Command("health", _add_arguments, health),
 )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import select
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import msgspec
-
-from sandboxd_client._wire import Event, Output
+from sandboxd_client._paths import default_socket_name
+from sandboxd_client.cli._quick import QuickRun, from_blob, to_wire
 from sandboxd_client.cli.command import Command
-from sandboxd_client.cli.debug import print_report
 from sandboxd_client.errors import SandboxError
-from sandboxd_client.protocol import Blob, Limits, RunResult, Status, from_blob, to_blob
-from sandboxd_client.sync import Client, RunStream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Any
 
 _CHUNK = 64 * 1024
+_LIMITS = ("timeout", "memory", "cpus", "pids", "tmp", "output")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="its file, or - for stdin")
     parser.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
     limits = parser.add_argument_group("limits")
-    limits.add_argument("-t", "--timeout", type=float, metavar="SECONDS")
-    limits.add_argument("--memory", metavar="SIZE", help="such as 256MiB")
-    limits.add_argument("--cpus", type=float, metavar="CORES")
-    limits.add_argument("--pids", type=int, metavar="N", help="processes and threads at once")
-    limits.add_argument("--tmp", metavar="SIZE", help="all that the program can write")
-    limits.add_argument("--output-limit", metavar="SIZE", help="a stream; such as 64MiB")
+    limits.add_argument("-t", "--timeout", dest="limit_timeout", type=float, metavar="SECONDS")
+    limits.add_argument("--memory", dest="limit_memory", metavar="SIZE", help="such as 256MiB")
+    limits.add_argument("--cpus", dest="limit_cpus", type=float, metavar="CORES")
+    limits.add_argument(
+        "--pids", dest="limit_pids", type=int, metavar="N", help="processes and threads at once"
+    )
+    limits.add_argument(
+        "--tmp", dest="limit_tmp", metavar="SIZE", help="all that the program can write"
+    )
+    limits.add_argument(
+        "--output-limit", dest="limit_output", metavar="SIZE", help="a stream; such as 64MiB"
+    )
     files = parser.add_argument_group("files")
     files.add_argument(
         "-f",
@@ -53,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="take these files of the work folder back",
     )
-    files.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="and put them here")
+    files.add_argument("--into", default=".", metavar="DIR", help="and put them here")
     parser.add_argument("--fresh", action="store_true", help="a container of its own, used once")
     parser.add_argument("--network", action="store_true", help="needs the operator's leave")
     parser.add_argument("--writable", action="store_true", help="a root that can be written to")
@@ -69,51 +75,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     code = _program(arguments)
-    stdin_is_ours = bool(arguments.code or arguments.file not in (None, "-")) and _has_stdin()
-    with Client(arguments.socket) as client:
-        result = _stream(client, code, arguments, feed=stdin_is_ours)
-        _take_files(result, arguments.into)
-        if arguments.json:
-            sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
-        else:
-            _explain_end(result, verbose=arguments.verbose)
-        if arguments.explain and result.status is not Status.OK:
-            sys.stderr.write("\n")
-            print_report(client.debug_report(result.run), sys.stderr)
-    return result.exit_code
+    feeds = bool(arguments.code or arguments.file not in (None, "-")) and _has_stdin()
+    socket = arguments.socket or default_socket_name()
+    running = QuickRun(socket, _params(arguments, code, streams_stdin=feeds))
+    with contextlib.closing(running):
+        for stream, data in _output(running, feed=feeds):
+            if not arguments.json:
+                _write(1 if stream == "stdout" else 2, data)
+    result = running.result
+    if result is None:
+        raise SandboxError("the run ended without a result")
+    _take_files(result, arguments.into)
+    if arguments.json:
+        import json  # noqa: PLC0415 - loaded already
+
+        sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+    else:
+        _tell_end(result, verbose=arguments.verbose)
+    if arguments.explain and result["status"] != "ok":
+        _explain(socket, result["run"])
+    exit_code: int = result["exit_code"]
+    return exit_code
 
 
-def _stream(client: Client, code: str, arguments: argparse.Namespace, *, feed: bool) -> RunResult:
-    """Runs the program, its streams going to ours as they come."""
-    stream = client.stream(
-        arguments.language,
-        code,
-        args=arguments.args,
-        env=dict(pair.partition("=")[::2] for pair in arguments.env),
-        stdin=() if feed else None,
-        limits=Limits(
-            timeout=arguments.timeout,
-            memory=arguments.memory,
-            cpus=arguments.cpus,
-            pids=arguments.pids,
-            tmp=arguments.tmp,
-            output=arguments.output_limit,
-        ),
-        files=_read_files(arguments.files),
-        outputs=arguments.outputs,
-        reuse="never" if arguments.fresh else "owner",
-        network=arguments.network,
-        read_only=not arguments.writable,
-        profile=arguments.profile,
-        packages=arguments.packages,
-        capture=arguments.json,
-        label=arguments.label,
-    )
-    with stream:
-        for event in _events(stream, feed=feed):
-            if isinstance(event, Output) and not arguments.json:
-                _write(1 if event.stream == "stdout" else 2, event.data)
-    return stream.result
+def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) -> dict[str, Any]:
+    limits = {
+        name: value
+        for name in _LIMITS
+        if (value := getattr(arguments, f"limit_{name}")) is not None
+    }
+    return {
+        "language": arguments.language,
+        "code": code,
+        "args": arguments.args,
+        "env": dict(pair.partition("=")[::2] for pair in arguments.env),
+        "stdin": {"stream": True} if streams_stdin else None,
+        "limits": limits,
+        "files": _read_files(arguments.files),
+        "outputs": arguments.outputs,
+        "reuse": "never" if arguments.fresh else "owner",
+        "network": arguments.network,
+        "read_only": not arguments.writable,
+        "profile": arguments.profile,
+        "packages": arguments.packages,
+        "label": arguments.label,
+        "capture": arguments.json,
+    }
 
 
 def _program(arguments: argparse.Namespace) -> str:
@@ -126,33 +133,37 @@ def _program(arguments: argparse.Namespace) -> str:
     try:
         if arguments.file in (None, "-"):
             return sys.stdin.read()
-        return Path(arguments.file).read_text()
+        with open(arguments.file, encoding="utf-8") as file:
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise SandboxError(f"cannot read {arguments.file or 'stdin'}: {error}") from None
 
 
-def _read_files(named: list[str]) -> dict[str, Blob]:
+def _read_files(named: list[str]) -> dict[str, str | dict[str, str]]:
     """Files to lay, by the name they get. Raises SandboxError."""
     files = {}
     for each in named:
         path, _, name = each.partition(":")
         try:
-            files[name or Path(path).name] = to_blob(Path(path).read_bytes())
+            with open(path, "rb") as file:
+                files[name or os.path.basename(path)] = to_wire(file.read())
         except OSError as error:
             raise SandboxError(f"cannot read {path}: {error}") from None
     return files
 
 
-def _take_files(result: RunResult, folder: Path) -> None:
+def _take_files(result: dict[str, Any], folder: str) -> None:
     """Writes what came back; a path of the sandbox's never leads out of the folder."""
-    for file in result.files:
-        target = folder / file.path
-        if not target.resolve().is_relative_to(folder.resolve()):
-            raise SandboxError(f"not written: {file.path} would lie outside {folder}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(from_blob(file.data))
-    for skipped in result.files_skipped:
-        sys.stderr.write(f"sandbox: {skipped.path} did not come back: {skipped.why}\n")
+    inside = os.path.realpath(folder)
+    for file in result["files"]:
+        target = os.path.realpath(os.path.join(inside, file["path"]))
+        if os.path.commonpath([inside, target]) != inside:
+            raise SandboxError(f"not written: {file['path']} would lie outside {folder}")
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as written:
+            written.write(from_blob(file["data"]))
+    for skipped in result["files_skipped"]:
+        sys.stderr.write(f"sandbox: {skipped['path']} did not come back: {skipped['why']}\n")
 
 
 def _has_stdin() -> bool:
@@ -162,13 +173,13 @@ def _has_stdin() -> bool:
     return False
 
 
-def _events(stream: RunStream, *, feed: bool) -> Iterator[Event]:
-    """Events as they come, while our own stdin goes to the program as it takes it."""
+def _output(running: QuickRun, *, feed: bool) -> Iterator[tuple[str, bytes]]:
+    """What is printed, as it comes, while our own stdin goes to the program as it takes it."""
     poll = select.poll()
-    poll.register(stream, select.POLLIN)
+    poll.register(running, select.POLLIN)
     open_stdin, polled = feed, False
-    while not stream.ended:
-        wanted = open_stdin and stream.stdin_room >= _CHUNK
+    while running.result is None:
+        wanted = open_stdin and running.stdin_room >= _CHUNK
         if wanted != polled:
             if wanted:
                 poll.register(0, select.POLLIN)
@@ -177,19 +188,11 @@ def _events(stream: RunStream, *, feed: bool) -> Iterator[Event]:
             polled = wanted
         for descriptor, _ in poll.poll():
             if descriptor == 0:
-                open_stdin = _feed(stream)
+                data = os.read(0, _CHUNK)
+                running.send_stdin(data)
+                open_stdin = bool(data)
             else:
-                yield from stream.take()
-
-
-def _feed(stream: RunStream) -> bool:
-    """Passes on what our stdin has; False at its end."""
-    data = os.read(0, _CHUNK)
-    if data:
-        stream.send_stdin(data)
-    else:
-        stream.end_stdin()
-    return bool(data)
+                yield from running.take()
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -198,31 +201,41 @@ def _write(descriptor: int, data: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _explain_end(result: RunResult, *, verbose: bool) -> None:
+def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
     """What the program itself cannot have said."""
     words = {
-        Status.TIMEOUT: "killed: its time was up",
-        Status.OOM: "killed: its memory was full",
-        Status.OUTPUT_LIMIT: "killed: it printed far too much",
-        Status.KILLED: "killed",
+        "timeout": "killed: its time was up",
+        "oom": "killed: its memory was full",
+        "output_limit": "killed: it printed far too much",
+        "killed": "killed",
     }
-    if result.status in words:
-        sys.stderr.write(f"sandbox: {words[result.status]} after {result.duration:.2f} s\n")
-    for name in ("stdout", "stderr"):
-        if getattr(result.truncated, name):
+    status, ran = result["status"], result["duration"]
+    if status in words:
+        sys.stderr.write(f"sandbox: {words[status]} after {ran:.2f} s\n")
+    for name, cut in result["truncated"].items():
+        if cut:
             sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
     if verbose:
+        usage = result["usage"]
         sys.stderr.write(
-            f"sandbox: {result.status}, exit {result.exit_code}, ran {result.duration:.3f} s, "
-            f"cpu {result.usage.cpu:.3f} s, memory {result.usage.memory_peak / 2**20:.0f} MiB, "
-            f"{'warm' if result.warm else 'cold'}, run {result.run}\n"
+            f"sandbox: {status}, exit {result['exit_code']}, ran {ran:.3f} s, "
+            f"cpu {usage['cpu']:.3f} s, memory {usage['memory_peak'] / 2**20:.0f} MiB, "
+            f"{'warm' if result['warm'] else 'cold'}, run {result['run']}\n"
         )
+
+
+def _explain(socket: str, run: str) -> None:
+    from sandboxd_client.cli.debug import print_report  # noqa: PLC0415 - slow, and seldom needed
+    from sandboxd_client.sync import Client  # noqa: PLC0415 - the same
+
+    sys.stderr.write("\n")
+    with Client(socket) as client:
+        print_report(client.debug_report(run), sys.stderr)
 
 
 COMMANDS = (
     Command(
         "run",
-        "run a program, and exit with its code (124 at a timeout)",
         add_arguments,
         run,
         usage="sandbox run [options] LANGUAGE [-c CODE | FILE | -] [-- ARG ...]",

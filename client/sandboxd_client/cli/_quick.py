@@ -1,0 +1,97 @@
+"""A run over the wire with nothing but the standard library's json.
+
+`sandbox run` is typed and waited for, and loading the typed client takes longer than
+most programs run. What stands here is the part of `protocol` that it needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from sandboxd_client._connection import Connection
+from sandboxd_client.errors import from_wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_RAW, _RUN = 1, 2  # ids of the two requests
+_STDIN_WINDOW = 1024 * 1024
+
+
+def to_wire(data: bytes) -> str | dict[str, str]:
+    """A blob: text as it is, anything else in base64."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def from_blob(blob: str | dict[str, str]) -> bytes:
+    return blob.encode() if isinstance(blob, str) else base64.b64decode(blob["base64"])
+
+
+class QuickRun:
+    """One run on a connection of its own; closing that kills the program."""
+
+    def __init__(self, socket: str, params: dict[str, Any]) -> None:
+        self._connection = Connection(socket)
+        self._stream: tuple[str, int] | None = None
+        """The stream and size of output whose bytes have not arrived yet."""
+        self._ahead = 0
+        self.result: dict[str, Any] | None = None
+        """Known once the run has ended."""
+        self._send(id=_RAW, method="initialize", params={"output": "raw"})
+        self._send(id=_RUN, method="run", params=params)
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def stdin_room(self) -> int:
+        """Bytes of stdin that the daemon takes without holding this client up."""
+        return max(0, _STDIN_WINDOW - self._ahead)
+
+    def send_stdin(self, data: bytes) -> None:
+        """Sends stdin to a run that streams it; no data is its end."""
+        self._ahead += len(data)
+        params: dict[str, Any] = {"id": _RUN, "data": to_wire(data)} if data else {"id": _RUN}
+        self._send(method="run.input", params=params | {"eof": not data})
+
+    def take(self) -> Iterator[tuple[str, bytes]]:
+        """What has been printed, as stream and bytes. Raises RemoteError."""
+        self._connection.read_available()
+        while self.result is None:
+            if self._stream is not None:
+                name, size = self._stream
+                data = self._connection.next_bytes(size)
+                if data is None:
+                    return
+                self._stream = None
+                yield name, data
+            else:
+                line = self._connection.next_line()
+                if line is None:
+                    return
+                self._digest(json.loads(line))
+
+    def _digest(self, message: dict[str, Any]) -> None:
+        params = message.get("params", {})
+        match message.get("method"):
+            case "run.output":
+                self._stream = params["stream"], params["size"]
+            case "run.stdin":
+                self._ahead -= params["taken"]
+            case None if message.get("id") == _RUN:
+                if error := message.get("error"):
+                    raise from_wire(error["code"], error["message"], error.get("data", {}))
+                self.result = message["result"]
+
+    def _send(self, **message: Any) -> None:
+        line = json.dumps({"jsonrpc": "2.0", **message}, ensure_ascii=False)
+        self._connection.send(line.encode() + b"\n")
