@@ -12,6 +12,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A guest built with -DTEARDOWN_OFF gives its children no namespaces of their own,
+ * ends nothing when a run has ended, and tells the daemon otherwise: a mutant that
+ * every test of what a run leaves behind must catch. It is built by tests alone. */
+#ifdef TEARDOWN_OFF
+enum { TEARDOWN = 0 };
+#else
+enum { TEARDOWN = 1 };
+#endif
+
 struct options {
 	const char *code_name; /* the program's file in the work folder */
 	uint64_t tmp_bytes;    /* size of the one tmpfs behind all that is writable */

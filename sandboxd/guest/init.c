@@ -165,6 +165,8 @@ static int make_code_file(int control, const struct options *options, bool names
 	int fd;
 
 	snprintf(path, sizeof(path), WORK_FOLDER "/%s", options->code_name);
+	if (!TEARDOWN && unlink(path) < 0 && errno != ENOENT)
+		fail(control, "remove the last code file");
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (fd < 0)
 		fail(control, "create the code file");
@@ -208,11 +210,12 @@ static _Noreturn void finish(int control, int status)
 	struct rusage usage;
 	pid_t pid;
 
-	if (kill(-1, SIGKILL) < 0 && errno != ESRCH)
+	if (TEARDOWN && kill(-1, SIGKILL) < 0 && errno != ESRCH)
 		fail(control, "kill what is left");
-	do
-		pid = waitpid(-1, NULL, 0);
-	while (pid > 0 || errno == EINTR);
+	if (TEARDOWN)
+		do
+			pid = waitpid(-1, NULL, 0);
+		while (pid > 0 || errno == EINTR);
 	if (getrusage(RUSAGE_CHILDREN, &usage) < 0)
 		fail(control, "getrusage");
 	report.cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +

@@ -8,6 +8,7 @@ count as if they were there, and one that is being removed still holds its place
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -16,8 +17,12 @@ from msgspec import Struct
 from sandboxd.pool.queue import FairQueue, Waiter
 from sandboxd.pool.state import State, transition
 
+_DEMAND_HALVES = 30.0
+"""Seconds in which the memory of a demand that has gone halves."""
 _BACKOFF_FIRST = 0.5
 _BACKOFF_MOST = 60.0
+_SLACK = 0.25
+"""Of a member: a demand that has all but gone is worth none."""
 
 
 class Settings(Struct, frozen=True):
@@ -105,6 +110,10 @@ class PoolCore:
         self._ids = itertools.count()
         self._failures_in_a_row = 0
         self._closed = False
+        self._demand = 0.0
+        """Containers that were in use at once of late: arrival rate times service time
+        (Little's law), measured rather than computed; up at once, down slowly."""
+        self._demand_at = 0.0
 
     def __repr__(self) -> str:
         states = {state: self.count(state) for state in State if self.count(state)}
@@ -131,6 +140,7 @@ class PoolCore:
     def request(self, waiter: Waiter, now: float) -> list[Action]:
         """Somebody wants a container."""
         self._queue.push(waiter)
+        self._measure_demand(now)
         return list(self._settle(now))
 
     def give_up(self, waiter: Waiter) -> bool:
@@ -180,6 +190,10 @@ class PoolCore:
         """The waiter had gone before the member came to it: nothing was run."""
         member.uses -= 1
         self.counters.handed_out -= 1
+        if member.state is not State.LEASED:
+            return []  # it died meanwhile
+        if why := self._retirement(member, now):
+            return [self._remove(member, why), *self._settle(now)]
         member.state = transition(member.state, State.IDLE)
         return list(self._settle(now))
 
@@ -212,7 +226,8 @@ class PoolCore:
             for member in self.members(State.IDLE)
             if (why := self._retirement(member, now))
         ]
-        return actions + list(self._settle(now))
+        self._measure_demand(now)
+        return [*actions, *self._shrink(), *self._settle(now)]
 
     def reconfigure(self, settings: Settings, now: float) -> list[Action]:
         """Members of before are not handed out any more; those in use end their run."""
@@ -284,6 +299,23 @@ class PoolCore:
         for member in self.members(State.IDLE)[: max(0, lacking)]:
             yield self._remove(member, "its place is needed for another owner")
 
+    def _measure_demand(self, now: float) -> None:
+        passed = max(0.0, now - self._demand_at)
+        in_use = self.count(State.LEASED, State.RECYCLING) + len(self._queue)
+        self._demand = max(float(in_use), self._demand * 0.5 ** (passed / _DEMAND_HALVES))
+        self._demand_at = now
+
+    @property
+    def _wanted(self) -> int:
+        """Members there should be: what is in use at once, and `min` that are ready."""
+        return min(self._settings.max, math.ceil(self._demand - _SLACK) + self._settings.min)
+
+    def _shrink(self) -> Iterator[Action]:
+        """One member a tick too many goes, the longest unused first."""
+        idle = self.members(State.IDLE)
+        if idle and self.size - self.count(State.REMOVING) > self._wanted:
+            yield self._remove(min(idle, key=lambda member: member.leased_at), "demand has gone")
+
     def _create(self, now: float) -> Iterator[Action]:
         if now < self.retry_at:
             return
@@ -291,8 +323,10 @@ class PoolCore:
         starting = self.count(State.STARTING)
         most = 1 if self.problem else self._settings.max
         coming = self.count(State.STARTING, State.IDLE, State.RECYCLING)
-        wanted = max(self._settings.min, len(self._queue) + self.count(State.IDLE))
-        for _ in range(min(wanted - coming, self._settings.max - self.size, most - starting)):
+        # Those who wait found nothing that suits them among the idle.
+        lacking = len(self._queue) + self.count(State.IDLE) - coming
+        lacking = max(lacking, self._settings.min - coming, self._wanted - self.size)
+        for _ in range(min(lacking, self._settings.max - self.size, most - starting)):
             yield Create(self._new_member(now))
 
     def _new_member(self, now: float) -> Member:
