@@ -106,6 +106,11 @@ class RpcConfig(_Section, frozen=True):
     """How long a client may leave its output unread before it is disconnected."""
 
 
+class AdminConfig(_Section, frozen=True):
+    socket: str | None = None
+    """Path of a Unix socket with metrics and health over HTTP; none when unset."""
+
+
 class LogConfig(_Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -191,6 +196,7 @@ class Config(_Section, frozen=True):
     limits: LimitsConfig = LimitsConfig()
     pool: PoolConfig = field(default_factory=PoolConfig)
     rpc: RpcConfig = RpcConfig()
+    admin: AdminConfig = AdminConfig()
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
     packages: PackagesConfig = PackagesConfig()

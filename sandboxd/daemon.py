@@ -26,9 +26,11 @@ from sandboxd.engine.images import ImageState
 from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.errors import SandboxdError
 from sandboxd.languages import load as load_languages
+from sandboxd.metrics import Metrics
 from sandboxd.pool.core import Settings
 from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
 from sandboxd.pool.pool import Plan
+from sandboxd.rpc.admin import AdminServer
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.server import Server, SocketLock, instance_name
@@ -68,7 +70,12 @@ class Daemon:
         self._fleet = Fleet(engine, self._instance, config.pool.starts)
         self._history = History(state_path(config), history_settings(config))
         self._quotas = Quotas(lambda owner: quota_of(self._config, owner), time.monotonic)
-        self._runner = Runner(self._fleet, self._history.record, self._opened, self._quotas)
+        self._metrics = Metrics(
+            self._fleet.status, self._fleet.removals, lambda: len(self._hub.connections)
+        )
+        self._runner = Runner(
+            self._fleet, self._history.record, self._opened, self._quotas, self._metrics.observe
+        )
         sources = Sources(
             engine=engine.info,
             pools=self._fleet.status,
@@ -81,6 +88,11 @@ class Daemon:
             methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
         )
         self._server = Server(path, self._hub)
+        self._admin: AdminServer | None = None
+        if config.admin.socket:
+            self._admin = AdminServer(
+                Path(config.admin.socket), self._metrics.text, methods.health_now
+            )
         self._stop = asyncio.Event()
 
     async def run(self, reload: Callable[[], Config]) -> None:
@@ -92,6 +104,8 @@ class Daemon:
         async with self._history, self._fleet:
             await self._apply(self._config)
             await self._server.open()
+            if self._admin is not None:
+                await self._admin.open()
             systemd.notify("READY=1")
             _log.info(
                 "serving",
@@ -107,6 +121,8 @@ class Daemon:
             self._runner.stop()
             await self._fleet.close()
             await self._server.close()
+            if self._admin is not None:
+                await self._admin.close()
         _log.info("stopped")
 
     async def _drain(self) -> None:

@@ -7,11 +7,14 @@ count as if they were there, and one that is being removed still holds its place
 
 from __future__ import annotations
 
+import enum
 import itertools
 import math
+from collections import Counter as TallyCounter
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from sandboxd.pool.queue import FairQueue, Waiter
@@ -82,11 +85,34 @@ class Refuse(Struct, frozen=True):
 Action = Create | HandOut | Remove | Refuse
 
 
+class Cause(enum.StrEnum):
+    """Why members are removed, for those who count."""
+
+    CONFIGURATION = "configuration"
+    STOP = "stop"
+    FAILED_START = "failed_start"
+    USED_UP = "used_up"
+    SINGLE = "single"
+    AGE = "age"
+    FAULT = "fault"
+    DIED = "died"
+    OWNER = "owner"
+    DEMAND = "demand"
+
+
+_RECONFIGURED = ("the configuration changed", Cause.CONFIGURATION)
+_STOPPED = ("the daemon stops", Cause.STOP)
+
+
 class Counters(Struct):
     handed_out: int = 0
     recycled: int = 0
-    destroyed: int = 0
     failures: int = 0
+    destroyed_by: TallyCounter[Cause] = msgspec.field(default_factory=TallyCounter)
+
+    @property
+    def destroyed(self) -> int:
+        return self.destroyed_by.total()
 
 
 class PoolCore:
@@ -155,7 +181,10 @@ class PoolCore:
         if member.state is not State.STARTING:
             return []
         if self._closed or member.generation != self._generation:
-            return [self._remove(member, "the configuration changed"), *self._settle(now)]
+            return [
+                self._remove(member, *_RECONFIGURED),
+                *self._settle(now),
+            ]
         member.state = transition(member.state, State.IDLE)
         return list(self._settle(now))
 
@@ -168,7 +197,7 @@ class PoolCore:
         self.retry_at = now + pause * (1 + self._jitter()) / 2
         actions: list[Action] = []
         if member.state is State.STARTING:
-            actions.append(self._remove(member, f"its start failed: {why}"))
+            actions.append(self._remove(member, f"its start failed: {why}", Cause.FAILED_START))
         # Nothing that lives will come back to serve these.
         if not self.count(State.STARTING, State.IDLE, State.LEASED, State.RECYCLING):
             actions += [Refuse(waiter, why) for waiter in self._queue.drain()]
@@ -180,9 +209,10 @@ class PoolCore:
             return []
         if member.owner is not None:
             self._queue.charge(member.owner, now - member.leased_at)
-        why = fault or self._retirement(member, now)
-        if why:
-            return [self._remove(member, why), *self._settle(now)]
+        if fault:
+            return [self._remove(member, fault, Cause.FAULT), *self._settle(now)]
+        if retirement := self._retirement(member, now):
+            return [self._remove(member, *retirement), *self._settle(now)]
         member.state = transition(member.state, State.RECYCLING)
         return []
 
@@ -192,8 +222,8 @@ class PoolCore:
         self.counters.handed_out -= 1
         if member.state is not State.LEASED:
             return []  # it died meanwhile
-        if why := self._retirement(member, now):
-            return [self._remove(member, why), *self._settle(now)]
+        if retirement := self._retirement(member, now):
+            return [self._remove(member, *retirement), *self._settle(now)]
         member.state = transition(member.state, State.IDLE)
         return list(self._settle(now))
 
@@ -203,7 +233,10 @@ class PoolCore:
             return []
         self.counters.recycled += 1
         if member.generation != self._generation:
-            return [self._remove(member, "the configuration changed"), *self._settle(now)]
+            return [
+                self._remove(member, *_RECONFIGURED),
+                *self._settle(now),
+            ]
         member.state = transition(member.state, State.IDLE)
         return list(self._settle(now))
 
@@ -211,7 +244,7 @@ class PoolCore:
         """The member's container ended, or must: it leaves the pool at once."""
         if member.state in (State.REMOVING, State.GONE):
             return []
-        return [self._remove(member, why), *self._settle(now)]
+        return [self._remove(member, why, Cause.DIED), *self._settle(now)]
 
     def removed(self, member: Member, now: float) -> list[Action]:
         """The engine has removed the member's container: its place is free."""
@@ -222,9 +255,9 @@ class PoolCore:
     def tick(self, now: float) -> list[Action]:
         """Time has passed: old members go, and creation that failed is tried again."""
         actions: list[Action] = [
-            self._remove(member, why)
+            self._remove(member, *retirement)
             for member in self.members(State.IDLE)
-            if (why := self._retirement(member, now))
+            if (retirement := self._retirement(member, now))
         ]
         self._measure_demand(now)
         return [*actions, *self._shrink(), *self._settle(now)]
@@ -234,7 +267,7 @@ class PoolCore:
         self._settings = settings
         self._generation += 1
         actions: list[Action] = [
-            self._remove(member, "the configuration changed") for member in self.members(State.IDLE)
+            self._remove(member, *_RECONFIGURED) for member in self.members(State.IDLE)
         ]
         return actions + list(self._settle(now))
 
@@ -244,7 +277,7 @@ class PoolCore:
         unused = (State.STARTING, State.IDLE, State.RECYCLING)
         actions: list[Action] = [Refuse(waiter, why) for waiter in self._queue.drain()]
         actions += [
-            self._remove(member, "the daemon stops")
+            self._remove(member, *_STOPPED)
             for member in self._members.values()
             if member.state in unused
         ]
@@ -297,7 +330,7 @@ class PoolCore:
         lacking = len(self._queue) - self.count(State.STARTING, State.REMOVING)
         lacking -= max(0, self._settings.max - self.size)
         for member in self.members(State.IDLE)[: max(0, lacking)]:
-            yield self._remove(member, "its place is needed for another owner")
+            yield self._remove(member, "its place is needed for another owner", Cause.OWNER)
 
     def _measure_demand(self, now: float) -> None:
         passed = max(0.0, now - self._demand_at)
@@ -314,7 +347,8 @@ class PoolCore:
         """One member a tick too many goes, the longest unused first."""
         idle = self.members(State.IDLE)
         if idle and self.size - self.count(State.REMOVING) > self._wanted:
-            yield self._remove(min(idle, key=lambda member: member.leased_at), "demand has gone")
+            spare = min(idle, key=lambda member: member.leased_at)
+            yield self._remove(spare, "demand has gone", Cause.DEMAND)
 
     def _create(self, now: float) -> Iterator[Action]:
         if now < self.retry_at:
@@ -341,21 +375,21 @@ class PoolCore:
         self._members[member.id] = member
         return member
 
-    def _retirement(self, member: Member, now: float) -> str | None:
+    def _retirement(self, member: Member, now: float) -> tuple[str, Cause] | None:
         """Why a member should go now that nobody uses it."""
         if member.generation != self._generation:
-            return "the configuration changed"
+            return _RECONFIGURED
         if self._closed:
-            return "the daemon stops"
+            return _STOPPED
         if member.uses and (member.single or self._settings.reuse == "never"):
-            return "it was used once"
+            return "it was used once", Cause.SINGLE
         if member.uses >= member.uses_allowed:
-            return f"it was used {member.uses} times"
+            return f"it was used {member.uses} times", Cause.USED_UP
         if now - member.born > member.age_allowed:
-            return f"it is {now - member.born:.0f} s old"
+            return f"it is {now - member.born:.0f} s old", Cause.AGE
         return None
 
-    def _remove(self, member: Member, why: str) -> Remove:
+    def _remove(self, member: Member, why: str, cause: Cause) -> Remove:
         member.state = transition(member.state, State.REMOVING)
-        self.counters.destroyed += 1
+        self.counters.destroyed_by[cause] += 1
         return Remove(member, why)

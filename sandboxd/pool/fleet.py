@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -166,6 +167,13 @@ class Fleet:
 
     def status(self) -> list[PoolStatus]:
         return [pool.status() for pool in self._pools.values()]
+
+    def removals(self) -> dict[str, dict[str, int]]:
+        """Containers removed since the start, by profile and cause."""
+        totals: dict[str, Counter[str]] = {}
+        for (profile, _), pool in self._pools.items():
+            totals.setdefault(profile, Counter()).update(pool.counters.destroyed_by)
+        return {profile: dict(causes) for profile, causes in totals.items()}
 
     async def _tick_forever(self) -> None:
         ticks = 0

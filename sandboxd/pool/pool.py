@@ -20,7 +20,17 @@ from msgspec import Struct
 from sandboxd.engine.port import ContainerSpec, Engine, Resources
 from sandboxd.errors import QueueFullError, SandboxdError, StartFailedError
 from sandboxd.guest.frames import Event, Verdict
-from sandboxd.pool.core import Action, Create, HandOut, Member, PoolCore, Refuse, Remove, Settings
+from sandboxd.pool.core import (
+    Action,
+    Counters,
+    Create,
+    HandOut,
+    Member,
+    PoolCore,
+    Refuse,
+    Remove,
+    Settings,
+)
 from sandboxd.pool.guest import Guest
 from sandboxd.pool.queue import Waiter
 from sandboxd.pool.state import State
@@ -182,6 +192,10 @@ class Pool:
             failures=core.counters.failures,
             problem=str(core.problem) if core.problem else None,
         )
+
+    @property
+    def counters(self) -> Counters:
+        return self._core.counters
 
     # --- leases ---
 

@@ -146,6 +146,9 @@ class Methods:
         return explain_record(record, runner.profiles, runner.modules)
 
     async def health(self, _: NoParams, __: Context) -> HealthResult:
+        return await self.health_now()
+
+    async def health_now(self) -> HealthResult:
         """Down when nothing can run, degraded when some of it cannot."""
         checks: dict[str, Check] = {}
         try:

@@ -87,8 +87,7 @@ class Server:
         listener = _passed_socket()
         self._passed = listener is not None
         if listener is None:
-            self._path.unlink(missing_ok=True)  # the lock says that nobody serves it
-            listener = _bind(self._path)
+            listener = bind_unix(self._path)
         self._server = await loop.create_unix_server(
             lambda: Connection(self._hub), sock=listener, backlog=_BACKLOG
         )
@@ -113,8 +112,12 @@ class Server:
                 connection.abort()
 
 
-def _bind(path: Path) -> socket.socket:
-    """Another than the final name first, so that nobody sees it with a wrong mode."""
+def bind_unix(path: Path) -> socket.socket:
+    """A listening socket in the place of whatever was there: the lock says that nobody
+    serves it. Raises ConfigError.
+
+    Another than the final name first, so that nobody sees it with a wrong mode.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

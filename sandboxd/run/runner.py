@@ -26,6 +26,7 @@ from sandboxd.errors import (
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Command, Event, Verdict
 from sandboxd.languages import Language, Languages
+from sandboxd.metrics import RunSample
 from sandboxd.pool.fleet import Fleet, Variant
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
@@ -100,13 +101,18 @@ class Runner:
         record: Callable[[RunRecord], None],
         opened: Callable[[Profile], Awaitable[None]],
         quotas: Quotas,
+        observe: Callable[[RunSample], None],
     ) -> None:
-        """`record` takes a run into the history; `opened` waits until a profile's image
-        is there and its pool open, and raises ImageUnavailableError when it is not in time."""
+        """`record` takes a run into the history, and `observe` into the metrics.
+
+        `opened` waits until a profile's image is there and its pool open, and raises
+        ImageUnavailableError when it is not in time.
+        """
         self._fleet = fleet
         self._record = record
         self._opened = opened
         self._quotas = quotas
+        self._observe = observe
         self._active: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -365,9 +371,10 @@ class Runner:
         request = plan.request
         self._quotas.charge(request.owner, result.usage.cpu)
         self._by_status[result.status] += 1
-        self._output_bytes += verdict.stdout_written + verdict.stderr_written
+        written = verdict.stdout_written + verdict.stderr_written
+        self._output_bytes += written
         # Behind the answer: whoever waits for it need not wait for this.
-        asyncio.get_running_loop().call_soon(self._remember, plan, result)
+        asyncio.get_running_loop().call_soon(self._remember, plan, result, written)
         _log.info(
             "run ended",
             run=result.run,
@@ -380,7 +387,7 @@ class Runner:
             queued=round(result.timings.queued, 4),
         )
 
-    def _remember(self, plan: _Plan, result: RunResult) -> None:
+    def _remember(self, plan: _Plan, result: RunResult, output_bytes: int) -> None:
         request = plan.request
         summary = RunSummary(
             run=result.run,
@@ -393,6 +400,17 @@ class Runner:
             owner=request.owner,
             code_hash=hashlib.sha256(request.code.encode()).hexdigest(),
             label=request.label,
+        )
+        self._observe(
+            RunSample(
+                language=result.language,
+                status=result.status,
+                queued=result.timings.queued,
+                handed_out=result.timings.handed_out,
+                ran=result.duration,
+                cpu=result.usage.cpu,
+                output_bytes=output_bytes,
+            )
         )
         self._record(
             RunRecord(summary=summary, result=result, limits=plan.limits, code=request.code)

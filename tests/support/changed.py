@@ -79,7 +79,7 @@ async def changed_runner(change: Change) -> AsyncIterator[Runner]:
             settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
             fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})
             quotas = Quotas(lambda _: QuotaConfig(), time.monotonic)
-            runner = Runner(fleet, lambda _: None, _there, quotas)
+            runner = Runner(fleet, lambda _: None, _there, quotas, lambda _: None)
             runner.configure(config, languages, profiles)
             yield runner
         assert await engine.containers({LABEL_INSTANCE: instance}) == []
