@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit setup bench clean
+.PHONY: demo test check unit setup docs bench clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -27,6 +27,11 @@ check: $(STAMP)
 
 bench: setup
 	$(BIN)/python -m tests.bench.bench --json bench.json
+
+# The documents that are made from the code; a test holds them in step.
+docs: $(STAMP)
+	$(BIN)/sandboxd openrpc > client/openrpc.json
+	$(BIN)/sandboxd openrpc --markdown > client/PROTOCOL.md
 
 setup: $(STAMP)
 	@$(BIN)/sandboxd setup --install-engine

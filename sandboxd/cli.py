@@ -1,9 +1,10 @@
-"""The command `sandboxd`: serve, setup, images, check-config."""
+"""The command `sandboxd`: serve, set up, look after images, and see what holds."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,12 +16,14 @@ from rich.table import Table
 
 from sandboxd import __version__, config, daemon, log
 from sandboxd.config import Config
+from sandboxd.doctor import command as doctor
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, Wanted
 from sandboxd.errors import SandboxdError
 from sandboxd.languages import Languages
 from sandboxd.languages import load as load_languages
+from sandboxd.rpc.openrpc import document, page
 from sandboxd.run.profiles import make_profiles
 
 _out = Console()
@@ -73,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     prune = actions.add_parser("prune", help="remove images that no language uses any more")
     prune.set_defaults(run=_images_prune)
 
+    openrpc = commands.add_parser("openrpc", help="print the description of the protocol")
+    openrpc.add_argument("--markdown", action="store_true", help="as a page instead of JSON")
+    openrpc.set_defaults(run=_openrpc)
+
+    diagnosis = commands.add_parser(
+        "doctor", help="which layers of isolation are in force, and how to get what is missing"
+    )
+    diagnosis.add_argument("--json", action="store_true")
+    diagnosis.set_defaults(run=_doctor)
+
     check = commands.add_parser("check-config", help="read the configuration and say what is wrong")
     check.set_defaults(run=_check_config)
     return parser
@@ -99,6 +112,19 @@ def _check_config(arguments: argparse.Namespace) -> int:
     languages = _languages(loaded, [])
     names = ", ".join(languages.by_name)
     _out.print(f"the configuration is right; languages: {names}", highlight=False)
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    return doctor.run(arguments.config, as_json=arguments.json, out=_out, err=_err)
+
+
+def _openrpc(arguments: argparse.Namespace) -> int:
+    described = document()
+    if arguments.markdown:
+        sys.stdout.write(page(described))
+    else:
+        sys.stdout.write(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
     return 0
 
 

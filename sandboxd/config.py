@@ -39,6 +39,10 @@ class EngineConfig(_Section, frozen=True):
     """Address of the engine; `$DOCKER_HOST`, then the usual sockets, when unset."""
     timeout: float = 30.0
     """How long one call to the engine may take."""
+    runtime: str | None = None
+    """The engine's runtime, such as "runsc"; its default when unset."""
+    apparmor: str | None = None
+    """An AppArmor profile that lets the guest mount, where docker-default does not."""
     uid_base: int = 60706
     """Slot N runs as this uid + N: a range that Debian and systemd leave free."""
 

@@ -20,11 +20,13 @@ import structlog
 from sandboxd import __version__, systemd
 from sandboxd.access import may_use, quota_of
 from sandboxd.config import Config, state_path
+from sandboxd.doctor import Findings, blockers
+from sandboxd.doctor.engine import look_at_engine
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import ImageState
 from sandboxd.engine.spec import Placement, Shape, container_spec
-from sandboxd.errors import SandboxdError
+from sandboxd.errors import SandboxdError, SetupError
 from sandboxd.languages import load as load_languages
 from sandboxd.metrics import Metrics
 from sandboxd.pool.core import Settings
@@ -33,6 +35,7 @@ from sandboxd.pool.pool import Plan
 from sandboxd.rpc.admin import AdminServer
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
+from sandboxd.rpc.openrpc import document
 from sandboxd.rpc.server import Server, SocketLock, instance_name
 from sandboxd.run.history import History
 from sandboxd.run.history_writer import HistorySettings
@@ -82,6 +85,7 @@ class Daemon:
             languages=self._language_infos,
             missing_images=self._shelf.progress,
             clients=lambda: len(self._hub.connections),
+            discover=document,
         )
         methods = Methods(self._runner, self._history, sources)
         self._hub = Hub(
@@ -101,6 +105,7 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon, reload)
         began = time.monotonic()
+        await self._judge_engine()
         async with self._history, self._fleet:
             await self._apply(self._config)
             await self._server.open()
@@ -124,6 +129,19 @@ class Daemon:
             if self._admin is not None:
                 await self._admin.close()
         _log.info("stopped")
+
+    async def _judge_engine(self) -> None:
+        """Refuses an engine that would drop a limit without a word; one that is away may come."""
+        try:
+            engine = await look_at_engine(self._engine)
+        except SandboxdError as error:
+            _log.warning("the engine does not answer yet", error=str(error))
+            return
+        if found := blockers(Findings(address="", engine=engine)):
+            raise SetupError(
+                f"this engine would not isolate programs: {'; '.join(found)}. "
+                "`sandboxd doctor` tells all"
+            )
 
     async def _drain(self) -> None:
         """Runs under way may end; new ones are refused, and nobody new is let in."""
@@ -194,7 +212,7 @@ class Daemon:
             plan=plan,
             settings=settings,
             warm=Variant(network=profile.network),
-            key=(image, profile, config.limits, config.network, settings, pool),
+            key=(image, profile, config.limits, config.network, config.engine, settings, pool),
         )
 
     async def _opened(self, profile: Profile) -> None:
@@ -257,6 +275,8 @@ def make_shape(config: Config, profile: Profile, image: str, variant: Variant) -
         preload=profile.preload,
         network=config.network.name if variant.network else None,
         writable_root=variant.writable_root,
+        runtime=config.engine.runtime,
+        apparmor=config.engine.apparmor,
     )
 
 

@@ -567,3 +567,4 @@ class Method(enum.StrEnum):
     HISTORY_LIST = "history.list"
     HISTORY_GET = "history.get"
     DEBUG_REPORT = "debug.report"
+    DISCOVER = "rpc.discover"

@@ -33,6 +33,8 @@ _log = structlog.get_logger("sandboxd.engine")
 
 _STDERR = 2
 _HEADER_BYTES = 8
+_NO_CONNECTION = 900
+"""aiodocker's own status for an engine that cannot be reached."""
 _UNENFORCED = ("not support", "discarded", "without swap", "No swap")
 """What the engine's warnings about a limit that it drops have in common."""
 
@@ -172,6 +174,17 @@ class DockerEngine:
         )
         return [container["Names"][0].removeprefix("/") for container in found]
 
+    async def ask(self, path: str) -> dict[str, Any]:
+        """The engine's own answer to a GET, such as `info`. Raises StartFailedError."""
+        try:
+            answer: dict[str, Any] = await self._call(
+                self._docker._query_json(path, method="GET"),  # noqa: SLF001
+                f"answer {path}",
+            )
+        except _NotFoundError as error:
+            raise StartFailedError(f"the engine knows no {path}: {error}") from None
+        return answer
+
     async def image_labels(self, tag: str) -> dict[str, str] | None:
         """The labels of an image; None when it is not here."""
         try:
@@ -226,6 +239,8 @@ class DockerEngine:
                 f"the engine did not {what} within {self._timeout:g} s; is it overloaded or hung?"
             ) from None
         except DockerError as error:
+            if error.status == _NO_CONNECTION:
+                raise self._unreachable(what, error) from None
             raise _translate(error, what) from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(what, error) from None

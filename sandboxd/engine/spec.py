@@ -37,6 +37,8 @@ class Shape(Struct, frozen=True):
     network: str | None = None
     """The engine's network; None for none."""
     writable_root: bool = False
+    runtime: str | None = None
+    apparmor: str | None = None
 
 
 class Placement(Struct, frozen=True):
@@ -111,13 +113,17 @@ def resource_config(resources: Resources) -> dict[str, Any]:
 
 
 def _host_config(shape: Shape) -> dict[str, Any]:
+    security = ["no-new-privileges", f"seccomp={_SECCOMP}"]
+    if shape.apparmor is not None:
+        security.append(f"apparmor={shape.apparmor}")
     tmpfs = f"rw,exec,nosuid,nodev,mode=1777,size={shape.tmp},nr_inodes={shape.tmp_inodes}"
     return resource_config(shape.resources) | {
         "AutoRemove": True,
+        "Runtime": shape.runtime or "",
         "NetworkMode": shape.network or "none",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", f"seccomp={_SECCOMP}"],
+        "SecurityOpt": security,
         # The guest mounts a proc of its own, which the kernel allows only where
         # this one is whole; the program never sees this one.
         "MaskedPaths": [],

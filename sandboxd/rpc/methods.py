@@ -56,6 +56,8 @@ class Sources(Struct, frozen=True):
     missing_images: Callable[[], dict[str, str]]
     """Languages that cannot be run yet, and how far their image is."""
     clients: Callable[[], int]
+    discover: Callable[[], dict[str, Any]]
+    """The OpenRPC document of these methods."""
 
 
 class Context(Sink, Protocol):
@@ -145,6 +147,9 @@ class Methods:
         record = await self._history.get(_reader(context), params.run)
         return explain_record(record, runner.profiles, runner.modules)
 
+    async def discover(self, _: NoParams, __: Context) -> dict[str, Any]:
+        return self._sources.discover()
+
     async def health(self, _: NoParams, __: Context) -> HealthResult:
         return await self.health_now()
 
@@ -196,19 +201,40 @@ def _reader(context: Context) -> int | None:
 
 
 class Handler(Struct, frozen=True):
-    """A method's params, and what is called with them."""
+    """A method: its params, what is called with them, what it answers, and what for."""
 
     params: type[Params]
     call: Callable[[Methods, Any, Context], Awaitable[Any]]
+    result: Any
+    summary: str
 
 
 HANDLERS: dict[str, Handler] = {
-    Method.INITIALIZE: Handler(InitializeParams, Methods.initialize),
-    Method.RUN: Handler(RunParams, Methods.run),
-    Method.LANGUAGES: Handler(NoParams, Methods.languages),
-    Method.STATUS: Handler(NoParams, Methods.status),
-    Method.HEALTH: Handler(NoParams, Methods.health),
-    Method.HISTORY_LIST: Handler(HistoryListParams, Methods.history_list),
-    Method.DEBUG_REPORT: Handler(DebugParams, Methods.debug_report),
-    Method.HISTORY_GET: Handler(HistoryGetParams, Methods.history_get),
+    Method.INITIALIZE: Handler(
+        InitializeParams, Methods.initialize, InitializeResult, "Who serves, and what it has."
+    ),
+    Method.RUN: Handler(RunParams, Methods.run, RunResult, "Runs a program to its end."),
+    Method.LANGUAGES: Handler(NoParams, Methods.languages, list[LanguageInfo], "What can be run."),
+    Method.STATUS: Handler(NoParams, Methods.status, StatusResult, "Pools, queue and totals."),
+    Method.HEALTH: Handler(
+        NoParams, Methods.health, HealthResult, "What is in order and what is not."
+    ),
+    Method.HISTORY_LIST: Handler(
+        HistoryListParams,
+        Methods.history_list,
+        list[RunSummary],
+        "The caller's runs that have ended, newest first; root sees everybody's.",
+    ),
+    Method.HISTORY_GET: Handler(
+        HistoryGetParams, Methods.history_get, RunRecord, "All that is kept of a run."
+    ),
+    Method.DEBUG_REPORT: Handler(
+        DebugParams,
+        Methods.debug_report,
+        DebugReport,
+        "What went wrong in a run, where, what it means, and what to try.",
+    ),
+    Method.DISCOVER: Handler(
+        NoParams, Methods.discover, dict[str, Any], "This description of all methods (OpenRPC)."
+    ),
 }

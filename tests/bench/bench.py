@@ -33,7 +33,7 @@ from sandboxd.languages import BUILTIN, load
 from sandboxd.pool.fleet import Variant
 from sandboxd.run.profiles import make_profiles
 from sandboxd_client import AsyncClient, Output
-from tests.support.daemon import RunningDaemon, eventually
+from tests.support.daemon import RunningDaemon, eventually, pools_are_full
 
 HELLO = "print(1)"
 PYTHON = ["/usr/bin/python3", "-S", "-c", HELLO]
@@ -315,8 +315,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, RunningDaemon(Path(folder)) as daemon:
         with daemon.client() as client:
-            full = lambda: all(pool.idle for pool in client.status().pools)  # noqa: E731
-            eventually(full, "the pools are full")
+            eventually(lambda: pools_are_full(client), "the pools are full")
         bench = Bench(daemon)
         bench.run()
     show(bench.figures)

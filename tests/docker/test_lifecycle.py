@@ -19,7 +19,7 @@ from sandboxd_client import (
     ShuttingDownError,
     Started,
 )
-from tests.support.daemon import RunningDaemon, eventually
+from tests.support.daemon import RunningDaemon, eventually, pools_are_full
 
 SLEEP = "print('started', flush=True); import time; time.sleep(25)"
 
@@ -64,7 +64,7 @@ def test_containers_that_an_earlier_daemon_left_are_swept_at_start(
 ) -> None:
     """Its containers are stopped first, so that its death does not end them."""
     with own_daemon.client() as client:
-        eventually(lambda: all(pool.idle for pool in client.status().pools), "pools are full")
+        eventually(lambda: pools_are_full(client), "pools are full")
     left = own_daemon.containers()
     subprocess.run(["docker", "pause", *left], check=True, capture_output=True)
     own_daemon.process.kill()
@@ -199,7 +199,7 @@ def test_a_container_that_is_killed_while_idle_is_not_handed_out(
     own_daemon: RunningDaemon,
 ) -> None:
     with own_daemon.client() as client:
-        eventually(lambda: all(pool.idle for pool in client.status().pools), "pools are full")
+        eventually(lambda: pools_are_full(client), "pools are full")
         idle = own_daemon.containers()
         subprocess.run(["docker", "kill", *idle], check=True, capture_output=True)
         for _ in range(3):

@@ -29,6 +29,11 @@ def eventually(check: Callable[[], bool], what: str, seconds: float = 30.0) -> N
         time.sleep(0.02)
 
 
+def pools_are_full(client: Client) -> bool:
+    """Whether every language that is kept warm is."""
+    return all(each.ready for each in client.languages() if each.warm)
+
+
 class RunningDaemon:
     """`sandboxd serve` on a socket in a folder, from entering until leaving."""
 
