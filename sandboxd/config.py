@@ -273,6 +273,8 @@ def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> No
         at = values
         for section in sections:
             at = at.setdefault(section, {})
+            if not isinstance(at, dict):
+                raise ConfigError(f"configuration: {name}: {section} is no section")
         at[key] = _parse_value(text)
 
 
@@ -286,10 +288,7 @@ def _parse_value(text: str) -> Any:
 
 def _decode(kind: type, value: Any) -> Any:
     if kind is Size and isinstance(value, int | str):
-        try:
-            return Size(parse_size(value))
-        except ValueError as error:
-            raise msgspec.ValidationError(str(error)) from None
+        return Size(parse_size(value))
     raise NotImplementedError(kind)
 
 

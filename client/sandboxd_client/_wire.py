@@ -111,14 +111,20 @@ def input_line(request: RequestId, data: bytes, *, eof: bool = False) -> bytes:
 
 
 def parse_line(line: bytes | bytearray | memoryview) -> Incoming:
-    return _incoming.decode(line)
+    try:
+        return _incoming.decode(line)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise SandboxError(f"what answers is no sandboxd: {error}") from None
 
 
 def about(message: Incoming) -> RequestId | None:
     """The request that a line answers or tells of."""
     if message.method is None:
         return message.id
-    return _addressed.decode(message.params).id
+    try:
+        return _addressed.decode(message.params).id
+    except msgspec.DecodeError:
+        return None
 
 
 def to_event(message: Incoming) -> Event | RawOutput | StdinTaken | None:
@@ -146,7 +152,10 @@ def to_result(message: Incoming, kind: type[_Result]) -> _Result:
         raise from_wire(error.code, error.message, error.data)
     if message.result is UNSET:
         raise SandboxError("the daemon answered with neither a result nor an error")
-    return msgspec.json.decode(message.result, type=kind)
+    try:
+        return msgspec.json.decode(message.result, type=kind)
+    except msgspec.DecodeError as error:
+        raise SandboxError(f"what answers is no sandboxd: {error}") from None
 
 
 class RunOptions(TypedDict, total=False):

@@ -7,6 +7,7 @@ async with AsyncClient() as client:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,7 +59,7 @@ _Result = TypeVar("_Result")
 _STDIN_CHUNK = 64 * 1024
 _BUFFERED_EVENTS = 256
 """Events a slow consumer may leave lying before the connection is read no further."""
-_LINE_LIMIT = 64 * 1024 * 1024
+_LINE_LIMIT = 256 * 1024 * 1024
 
 
 class AsyncRunStream:
@@ -90,9 +91,10 @@ class AsyncRunStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._ended:
-            await self.cancel()
         self._client._forget(self._request)  # noqa: SLF001
+        if not self._ended:
+            with contextlib.suppress(SandboxError):
+                await self.cancel()
 
     @property
     def result(self) -> RunResult:
@@ -150,6 +152,8 @@ class AsyncRunStream:
     async def cancel(self) -> None:
         """Asks for the program to be killed; the iteration then ends in CancelledError."""
         params = CancelParams(id=self._request)
+        if not self._client._connected:  # noqa: SLF001
+            return  # the run went with its connection
         await self._client._send(notification_line(Method.CANCEL, params))  # noqa: SLF001
 
 
@@ -181,9 +185,7 @@ class AsyncClient:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = self._reading = None
+        self._reading = None
 
     async def run(self, language: str, code: str, **options: Unpack[RunOptions]) -> RunResult:
         """Runs a program to its end; cancelling the task kills the program.
@@ -256,6 +258,10 @@ class AsyncClient:
             raise message
         return to_result(message, kind)
 
+    @property
+    def _connected(self) -> bool:
+        return self._writer is not None
+
     def _next_id(self) -> int:
         return next(self._ids)
 
@@ -292,6 +298,7 @@ class AsyncClient:
             return self._writer
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
+        lost = ConnectionLostError("the client was closed before the daemon answered")
         try:
             while line := await reader.readline():
                 message = parse_line(line)
@@ -299,10 +306,15 @@ class AsyncClient:
                 if queue is not None:
                     await queue.put(message)
             lost = ConnectionLostError("the daemon closed the connection before it answered")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             lost = ConnectionLostError(f"the connection broke: {error}")
-        if self._writer is not None:
-            self._writer.close()
+        except SandboxError as error:
+            lost = ConnectionLostError(str(error))
+        finally:
+            if self._writer is not None:
+                self._writer.close()
             self._writer = None
-        for queue in self._waiting.values():
-            await queue.put(lost)
+            for queue in self._waiting.values():
+                while queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(lost)

@@ -79,7 +79,10 @@ def parse_size(size: int | str) -> int:
     match = _SIZE.fullmatch(size)
     if match is None or match[2].upper() not in _UNITS:
         raise ValueError(f'not a size: {size!r}; write bytes, or a size such as "256MiB"')
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    whole, _, fraction = match[1].partition(".")
+    unit = _UNITS[match[2].upper()]
+    part = 10 ** len(fraction)
+    return int(whole) * unit + int(fraction or 0) * unit // int(part)
 
 
 # --- JSON-RPC ---

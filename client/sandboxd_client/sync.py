@@ -300,15 +300,17 @@ class Client:
         return next(self._ids)
 
     def _acquire(self) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return Connection(self.socket)
             try:
                 connection.read_available()
             except ConnectionLostError:
                 connection.close()  # the daemon was restarted meanwhile
             else:
                 return connection
-        return Connection(self.socket)
 
     def _release(self, connection: Connection) -> None:
         self._idle.append(connection)

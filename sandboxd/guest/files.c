@@ -97,7 +97,7 @@ static void list_folder(FILE *out, int folder, const char *path, const char *lea
 			continue;
 		if ((*left)-- == 0)
 			exit(E2BIG);
-		if (snprintf(below, sizeof(below), "%s%s", path, name) >= (int)sizeof(below) ||
+		if (snprintf(below, sizeof(below), "%s%s", path, name) >= (int)sizeof(below) - 1 ||
 		    fstatat(dirfd(directory), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* gone meanwhile, or nothing that can be named */
 		fprintf(out, "%c %lld %s", letters[(status.st_mode & S_IFMT) >> 12],

@@ -101,10 +101,10 @@ class Languages:
 
     def __init__(self, languages: Iterable[Language]) -> None:
         self.by_name = {language.name: language for language in languages}
-        self._known = dict(self.by_name)
+        self._known = {name.lower(): each for name, each in self.by_name.items()}
         for language in self.by_name.values():
             for alias in language.aliases:
-                self._known.setdefault(alias, language)
+                self._known.setdefault(alias.lower(), language)
 
     def find(self, name: str) -> Language:
         """Raises UnknownLanguageError, with the names that exist."""

@@ -92,6 +92,9 @@ class Guest:
 
     def begin(self, handler: RunHandler, preparation: bytes) -> None:
         """Hands over a run; `preparation` is its frames, GO the last of them."""
+        if self.lost:
+            handler.lost("its container ended before the program was handed over")
+            return
         self._handler = handler
         self.waits = False
         self._write(preparation)
@@ -157,10 +160,11 @@ class Guest:
                     pieces.append(payload)
                 else:
                     self._event(kind, payload)
-            if pieces:
-                self._output(stream, pieces)
         except frames.FrameError as error:
+            self._output(stream, pieces)
             self._break(f"its guest broke the protocol: {error}")
+        else:
+            self._output(stream, pieces)
 
     def stderr(self, data: bytes) -> None:
         """The guest writes nothing here; what appears is a runtime's complaint."""
@@ -171,7 +175,7 @@ class Guest:
         self._lose("its container ended" + (f": {words}" if words else ""))
 
     def _output(self, stream: int | None, pieces: list[bytes]) -> None:
-        if self._handler is not None and stream is not None:
+        if pieces and self._handler is not None and stream is not None:
             self._handler.output(Event(stream), pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _event(self, kind: int, payload: bytes) -> None:

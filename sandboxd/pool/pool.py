@@ -214,29 +214,46 @@ class Pool:
             )
         asked = time.monotonic()
         waiter = Waiter(owner=owner, fresh=fresh, client=client)
-        future: asyncio.Future[Member] = asyncio.get_running_loop().create_future()
-        self._futures[id(waiter)] = future
-        self._act(self._core.request(waiter, asked))
-        queued = 0.0
-        try:
-            if not future.done():
-                async with asyncio.timeout(timeout):
-                    await future
-                queued = time.monotonic() - asked
-            member = future.result()
-        except TimeoutError:
-            raise QueueFullError(
-                f"no container for {self._plan.profile} became free within {timeout:g} s",
-                retry_after=self._estimate(),
-            ) from None
-        finally:
-            del self._futures[id(waiter)]
-            self._core.give_up(waiter)
+        member, waited = await self._wait_for_member(waiter, timeout)
         container = self._containers[member.id]
-        lease = Lease(self, member, container, queued)
+        lease = Lease(self, member, container, time.monotonic() - asked if waited else 0.0)
         if resources != self._plan.resources:
             await self._give(lease, container, resources)
         return lease
+
+    async def _wait_for_member(self, waiter: Waiter, timeout: float) -> tuple[Member, bool]:
+        """The member that was handed to a waiter, and whether it had to wait."""
+        future = self._ask_for_member(waiter)
+        waited = False
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    if not future.done():
+                        waited = True
+                        await future
+                    member = future.result()
+                    if member.state is State.LEASED:
+                        return member, waited
+                    future = self._ask_for_member(waiter)  # that one died on its way here
+        except BaseException as error:
+            if future.done() and not future.cancelled() and not future.exception():
+                self._act(self._core.handed_back(future.result(), time.monotonic()))
+            if isinstance(error, TimeoutError):
+                raise QueueFullError(
+                    f"no container for {self._plan.profile} became free within {timeout:g} s",
+                    retry_after=self._estimate(),
+                ) from None
+            raise
+        finally:
+            del self._futures[id(waiter)]
+            if self._core.give_up(waiter):
+                self.tick()  # what comes for it goes to somebody else
+
+    def _ask_for_member(self, waiter: Waiter) -> asyncio.Future[Member]:
+        future: asyncio.Future[Member] = asyncio.get_running_loop().create_future()
+        self._futures[id(waiter)] = future
+        self._act(self._core.request(waiter, time.monotonic()))
+        return future
 
     async def _give(self, lease: Lease, container: _Container, resources: Resources) -> None:
         """Limits of the run's own. A container whose limits are not known is not used again."""
@@ -425,6 +442,8 @@ class _WarmUp:
             self._words = (self._words + data)[-_WORDS_KEPT:]
 
     def ended(self, verdict: Verdict) -> None:
+        if self.end.done():
+            return
         if verdict.exit_code == 0:
             self.end.set_result(verdict)
         else:
@@ -434,6 +453,8 @@ class _WarmUp:
             )
 
     def lost(self, why: str) -> None:
+        if self.end.done():
+            return
         self.end.set_exception(StartFailedError(f"the container was lost at its warm-up: {why}"))
 
     def credit(self, count: int) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from sandboxd_client.protocol import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    STDIN_WINDOW,
     CancelParams,
     ErrorObject,
     InputParams,
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("sandboxd.rpc")
 
 _WRITE_BUFFER = 256 * 1024
+_UNREAD_MAX = 16 * 1024 * 1024
+"""Bytes of answers that may wait for a client which goes on asking."""
+_PEEK = 0.2
+_UNREAD, _EARLY = "unread answers", "early stdin"
 _PEER = struct.Struct("3i")  # pid, uid, gid
 
 
@@ -69,6 +75,9 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._when_writable: list[Callable[[], None]] = []
         self._stall: asyncio.TimerHandle | None = None
+        self._holders: set[object] = set()
+        """Why nothing is read at the moment: each reason is taken back by itself."""
+        self._peek: asyncio.TimerHandle | None = None
         self.owner = -1
         self.raw = False
         """Whether output follows its notification as bytes instead of being in it."""
@@ -92,6 +101,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._hub.connections.discard(self)
         self._disarm()
+        if self._peek is not None:
+            self._peek.cancel()
         for task in self._tasks.values():
             task.cancel()
         self.resume_writing()
@@ -122,6 +133,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._disarm()
+        self._release(_UNREAD)
         callbacks, self._when_writable = self._when_writable, []
         for callback in callbacks:
             callback()
@@ -138,6 +150,32 @@ class Connection(asyncio.Protocol):
     def _write(self, line: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(line)
+            if self._transport.get_write_buffer_size() > _UNREAD_MAX:
+                self._hold(_UNREAD)
+
+    def _hold(self, holder: object) -> None:
+        """Reads no more, for a reason: the client has to wait."""
+        self._holders.add(holder)
+        self._transport.pause_reading()
+        if self._peek is None:
+            self._peek = asyncio.get_running_loop().call_later(_PEEK, self._look)
+
+    def _release(self, holder: object) -> None:
+        self._holders.discard(holder)
+        if not self._holders:
+            self._transport.resume_reading()
+
+    def _look(self) -> None:
+        """While nothing is read, the end of the connection is not seen by itself."""
+        self._peek = None
+        if not self._holders or self._transport.is_closing():
+            return
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        if poll.poll(0):
+            self._transport.abort()
+        else:
+            self._peek = asyncio.get_running_loop().call_later(_PEEK, self._look)
 
     def notify(self, method: Method, params: Any, behind: bytes = b"") -> None:
         """A notification, with raw bytes behind its line."""
@@ -202,6 +240,7 @@ class Connection(asyncio.Protocol):
         """Every request comes by here once, also one that was cancelled before it began."""
         self._runs.pop(identity, None)
         self._early_input.pop(identity, None)
+        self._release((_EARLY, identity))
         del self._tasks[identity]
         try:
             line = self._answer_line(identity, task)
@@ -235,6 +274,7 @@ class Connection(asyncio.Protocol):
         self._runs[identity] = run
         for params in self._early_input.pop(identity, ()):
             self._feed(run, params)
+        self._release((_EARLY, identity))
 
     def _input(self, params: InputParams) -> None:
         run = self._runs.get(params.id)
@@ -242,7 +282,10 @@ class Connection(asyncio.Protocol):
             self._feed(run, params)
         elif params.id in self._tasks:
             # Its run still waits for a container.
-            self._early_input.setdefault(params.id, []).append(params)
+            early = self._early_input.setdefault(params.id, [])
+            early.append(params)
+            if sum(len(str(each.data)) for each in early) > STDIN_WINDOW:
+                self._hold((_EARLY, params.id))
 
     def _feed(self, run: ActiveRun, params: InputParams) -> None:
         try:
@@ -250,9 +293,9 @@ class Connection(asyncio.Protocol):
         except ValueError as error:
             raise RequestError(INVALID_PARAMS, f"run.input: {error}") from None
         run.feed(data, eof=params.eof)
-        if run.when_room(self._transport.resume_reading):
+        if run.when_room(partial(self._release, run)):
             # A client that minds run.stdin never comes to this.
-            self._transport.pause_reading()
+            self._hold(run)
 
 
 class _RequestContext:

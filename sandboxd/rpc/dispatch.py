@@ -42,7 +42,7 @@ def parse(line: bytes) -> Request:
         raise RequestError(INVALID_REQUEST, "batches are not taken: send one request a line")
     try:
         request = _decoder.decode(line)
-        json.loads(line, object_pairs_hook=_no_duplicates)
+        json.loads(line.decode(), object_pairs_hook=_no_duplicates)
     except msgspec.ValidationError as error:
         raise RequestError(INVALID_REQUEST, f"not a request: {error}", _id_of(line)) from None
     except RecursionError:
@@ -81,7 +81,7 @@ class _OnlyId(msgspec.Struct):
 def _id_of(line: bytes) -> RequestId | None:
     try:
         return msgspec.json.decode(line, type=_OnlyId).id
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError, ValueError):
         return None
 
 

@@ -164,7 +164,10 @@ class Methods:
         pools = self._sources.pools()
         for pool in pools:
             detail = pool.problem or f"{pool.idle} idle, {pool.busy} busy, {pool.starting} starting"
-            checks[f"pool {pool.profile}"] = Check(ok=pool.problem is None, detail=detail)
+            name = f"pool {pool.profile}"
+            if name in checks and not checks[name].ok:
+                continue  # of its variants the one that fails counts
+            checks[name] = Check(ok=pool.problem is None, detail=detail)
         kept = self._history
         told = kept.problem or f"{kept.written} written, {kept.dropped} dropped"
         checks["history"] = Check(ok=kept.problem is None, detail=told)

@@ -62,6 +62,7 @@ class ActiveRun:
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
         self._stdin_ends = False
+        self._stdin_ended = False
         self._streams_stdin = False
         self._on_room: Callable[[], None] | None = None
         self._file: list[bytes] = []
@@ -106,7 +107,8 @@ class ActiveRun:
             self._credit -= len(data)
             self._backlog_bytes -= len(data)
             self._guest.send_stdin(data)
-        if self._stdin_ends and not self._backlog:
+        if self._stdin_ends and not self._backlog and not self._stdin_ended:
+            self._stdin_ended = True
             self._guest.end_stdin()
         if self._backlog_bytes < STDIN_WINDOW:
             self._room()
@@ -135,20 +137,22 @@ class ActiveRun:
             self._guest.pause()
 
     def _go_on(self) -> None:
-        self.stalled = False
-        self._guest.resume()
+        if self.stalled:
+            self.stalled = False
+            self._guest.resume()
 
     def mute(self) -> None:
         """Nobody listens any more; what still comes is thrown away."""
         self._stream = False
-        if self.stalled:
-            self._go_on()
+        self._go_on()
 
     # --- files ---
 
     async def next_file(self) -> tuple[bytes, int]:
         """The answer to a listing or a file that was asked for, and an errno if it
         broke off. Raises RunLostError."""
+        if self._guest.lost:
+            raise RunLostError("the container is gone")
         self._file_end = asyncio.get_running_loop().create_future()
         error = await self._file_end
         pieces, self._file = self._file, []
@@ -172,8 +176,10 @@ class ActiveRun:
 
     def ended(self, verdict: Verdict) -> None:
         for event, stream in self.streams.items():
-            if rest := stream.flush():
+            written = verdict.stdout_written if event is Event.STDOUT else verdict.stderr_written
+            if rest := stream.flush(cut=written > stream.count):
                 self._send(event, rest)
+        self._go_on()
         if not self.ended_future.done():
             self.ended_future.set_result(verdict)
         self._room()

@@ -46,9 +46,14 @@ class OutputStream:
             data, self._held = data[:-tail], data[-tail:]
         return data
 
-    def flush(self) -> bytes:
-        """What is left at the end: a character that was never finished."""
+    def flush(self, *, cut: bool = False) -> bytes:
+        """What is left at the end: a character that was never finished. Where the output
+        was cut it is that which cut it, and is dropped: text stays text."""
         data, self._held = self._held, b""
+        if cut and data:
+            kept = b"".join(self._pieces)
+            self._pieces = [kept.removesuffix(data)]
+            return b""
         return data
 
     def kept(self) -> Blob:

@@ -71,7 +71,7 @@ def make_profiles(config: Config, languages: Languages) -> dict[str, Profile]:
             raise ConfigError(f"[profiles.{name}] has the name of a language")
         try:
             profiles[name] = _declared(config, name, languages)
-        except SandboxdError as error:
+        except (SandboxdError, ValueError) as error:
             raise ConfigError(f"[profiles.{name}] {error}") from None
     return profiles
 

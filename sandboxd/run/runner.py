@@ -347,7 +347,7 @@ class Runner:
                 # A client that reads slowly holds up the verdict too; how long it
                 # may is the connection's business.
                 if not active.stalled:
-                    raise RunLostError("its guest did not end the run in time") from None
+                    active.lost("its guest did not end the run in time")
 
     async def _kill(self, run: str, active: ActiveRun, lease: Lease, *, held: bool) -> None:
         """The client wants it no more. Its container can be used again if the kill was clean."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from sandboxd.engine.port import Receiver, Resources
+from sandboxd.engine.port import ContainerSpec, Receiver, Resources
 from sandboxd.guest.frames import STDIN_WINDOW, VERSION, Cause, Command, Event
 from tests.support.program import Events, Process, Program, Signalled, run_script
 from tests.support.work import Said, WorkFolder
@@ -35,6 +35,10 @@ class Temper(Struct):
 
     namespaces: bool = True
     version: int = VERSION
+    lies: dict[str, str] = {}
+    """Facts in its hello that are not as they were asked for."""
+    false_proof: dict[str, str] = {}
+    """The same of what a child says of itself."""
     silent: bool = False
     """Starts, and never says that a child waits."""
     prompt: bool = False
@@ -47,6 +51,27 @@ class Temper(Struct):
     """Does not obey KILL."""
     chunk: int = _PIPE
     """Bytes that arrive at once."""
+
+
+def hello(spec: ContainerSpec) -> dict[str, str]:
+    """What the kernel would say of a container that is as it was asked for."""
+    host = spec.config["HostConfig"]
+    return {
+        "uid": str(spec.uid),
+        "root": "ro",
+        "memory": str(host["Memory"]),
+        "memsw": str(host["MemorySwap"]),
+        "pids": str(host["PidsLimit"]),
+        "cpu": f"{host['NanoCpus'] // 10_000} 100000",
+    }
+
+
+def proof(spec: ContainerSpec, *, namespaces: bool) -> dict[str, str]:
+    """What the kernel would say of a process that is about to run a program."""
+    ids = "\t".join(["1000" if namespaces else str(spec.uid)] * 4)
+    nothing = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16)
+    rest = {"NoNewPrivs": "1", "Seccomp": "2", "Seccomp_filters": "2"}
+    return {"Uid": ids, "Gid": ids} | nothing | rest
 
 
 class Streams:
@@ -109,14 +134,13 @@ class FakeGuest:
 
     def __init__(
         self,
-        name: str,
-        labels: dict[str, str],
+        spec: ContainerSpec,
         temper: Temper,
         events: Events,
         programs: dict[str, Program],
     ) -> None:
-        self.name = name
-        self.labels = labels
+        self.name = spec.name
+        self.labels: dict[str, str] = spec.config["Labels"]
         self.events = events
         self.heard = Counter[Command]()
         """Frames that came in, by their type."""
@@ -127,6 +151,7 @@ class FakeGuest:
         """What the container's limits were changed to."""
         self.streams: Streams | None = None
         self.process: Process | None = None
+        self._spec = spec
         self._temper = temper
         self._programs = programs
         self.work = WorkFolder()
@@ -141,8 +166,12 @@ class FakeGuest:
         return self.streams
 
     def boot(self) -> None:
-        hello = f"version={self._temper.version}\nnamespaces={int(self._temper.namespaces)}\n"
-        self.say(Event.HELLO, hello.encode())
+        facts = hello(self._spec) | {
+            "version": str(self._temper.version),
+            "namespaces": str(int(self._temper.namespaces)),
+        }
+        facts |= self._temper.lies
+        self.say(Event.HELLO, "".join(f"{key}={facts[key]}\n" for key in facts).encode())
         if not self._temper.silent:
             self._await_run()
 
@@ -258,7 +287,8 @@ class FakeGuest:
         self._waits = True
         self._parts.clear()
         self.work = WorkFolder()
-        self.say(Event.READY)
+        status = proof(self._spec, namespaces=self._temper.namespaces) | self._temper.false_proof
+        self.say(Event.READY, "".join(f"{key}:\t{status[key]}\n" for key in status).encode())
 
     def _go(self, payload: bytes) -> None:
         milliseconds, limit = struct.unpack_from("<IQ", payload)

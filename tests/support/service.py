@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +14,10 @@ from typing import Any, Self, TypeVar
 
 from msgspec import structs
 
-from sandboxd.config import Config, PoolConfig
-from sandboxd.engine.spec import Placement, Shape, container_spec
+from sandboxd.access import may_use, quota_of
+from sandboxd.config import Config, HistoryConfig, PoolConfig
+from sandboxd.daemon import history_settings, make_shape
+from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import load
 from sandboxd.pool.core import Settings
 from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
@@ -22,8 +25,10 @@ from sandboxd.pool.pool import Plan
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.server import Server, SocketLock
+from sandboxd.run.history import History
 from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
+from sandboxd.run.quotas import Quotas
 from sandboxd.run.runner import Runner
 from sandboxd_client.protocol import LanguageInfo, PoolStatus
 from tests.support.engine import FakeEngine
@@ -31,12 +36,19 @@ from tests.support.wait import DEADLINE, until
 
 _T = TypeVar("_T")
 
-SMALL = Config(pool=PoolConfig(min=1, max=4, starts=4, queue=1000, queue_timeout=DEADLINE))
+SMALL = Config(
+    pool=PoolConfig(min=1, max=4, starts=4, queue=1000, queue_timeout=DEADLINE),
+    history=HistoryConfig(enabled=False),
+)
 """A configuration that does not depend on the machine."""
 
 
 def replace(config: Config, **parts: Any) -> Config:
     return structs.replace(config, **parts)
+
+
+async def _opened(_: Profile) -> None:
+    """Every image is there, or is not and does not come."""
 
 
 class Service:
@@ -52,7 +64,9 @@ class Service:
         self.engine = FakeEngine()
         self.socket = folder / "sandboxd.sock"
         self.fleet = Fleet(self.engine, "test", config.pool.starts)
-        self.runner = Runner(self.fleet)
+        self.history = History(folder / "history.db", history_settings(config))
+        quotas = Quotas(lambda owner: quota_of(config, owner), time.monotonic)
+        self.runner = Runner(self.fleet, self.history.record, _opened, quotas, lambda _: None)
         known = load(folder / "none")
         self.runner.configure(config, known, make_profiles(config, known))
         sources = Sources(
@@ -61,8 +75,10 @@ class Service:
             languages=self._language_infos,
             missing_images=lambda: {"go": "its image is not here"},
             clients=lambda: len(self.hub.connections),
+            discover=dict,
         )
-        self.hub = Hub(Methods(self.runner, sources), config.rpc, set())
+        methods = Methods(self.runner, self.history, sources)
+        self.hub = Hub(methods, config.rpc, set(), lambda owner: may_use(config.access, owner))
         self.server = Server(self.socket, self.hub)
         self._config = config
         self._names = languages
@@ -71,6 +87,7 @@ class Service:
 
     async def __aenter__(self) -> Self:
         self._stack.enter_context(SocketLock(self.socket))
+        await self._stack.enter_async_context(self.history)
         await self._stack.enter_async_context(self.fleet)
         self.configure()
         await self.server.open()
@@ -89,8 +106,9 @@ class Service:
         """Stops as the daemon does when its patience with the runs under way is over."""
         self.drain()
         self.runner.stop()
-        await self._stack.aclose()
+        await self.fleet.close()
         await self.server.close()
+        await self._stack.aclose()
 
     def drain(self) -> None:
         self.server.stop_accepting()
@@ -104,14 +122,12 @@ class Service:
         """The first of a profile's, which is the ordinary one."""
         return next(pool for pool in self.fleet.status() if pool.profile == profile)
 
-    async def all_idle(self, count: int = 1) -> None:
-        """Waits until so many containers are ready and none is in use or comes or goes."""
-        await until(
-            lambda: self.pool().idle == self.pool().size == count, f"{count} containers are idle"
-        )
+    async def all_idle(self) -> None:
+        """Waits until containers are ready and none is in use or comes or goes."""
+        await until(lambda: self.pool().idle == self.pool().size > 0, "all containers are idle")
 
     def _pool_spec(self, profile: Profile) -> PoolSpec:
-        pool, limits = self._config.pool, self._config.limits
+        pool = self._config.pool
         resources = to_resources(profile.limits, profile.language)
 
         def placement(slot: int) -> Placement:
@@ -120,18 +136,7 @@ class Service:
             )
 
         def plan(variant: Variant) -> Plan:
-            shape = Shape(
-                profile=profile.name,
-                language=profile.language,
-                image="image",
-                resources=resources,
-                tmp=profile.limits.tmp,
-                tmp_inodes=limits.tmp_inodes,
-                nofile=limits.nofile,
-                fsize=limits.max.tmp,
-                network="bridge" if variant.network else None,
-                writable_root=variant.writable_root,
-            )
+            shape = make_shape(self._config, profile, "image", variant)
             return Plan(
                 language=profile.language.name,
                 profile=profile.name,

@@ -85,6 +85,8 @@ class Wire:
         if not line:
             raise EOFError
         message: Message = json.loads(line)
+        if size := message.get("params", {}).get("size"):
+            message["params"]["raw"] = await self._reader.readexactly(size)
         self.messages.append(message)
         return message
 
@@ -138,4 +140,8 @@ class Wire:
     def output(self, identity: Any, stream: str = "stdout") -> bytes:
         """What came in `run.output` so far."""
         events = self.events(identity)
-        return b"".join(blob_bytes(each["data"]) for each in events if each["stream"] == stream)
+        return b"".join(
+            each["raw"] if "raw" in each else blob_bytes(each["data"])
+            for each in events
+            if each["stream"] == stream
+        )

@@ -1,81 +1,111 @@
-"""What a container proves, in the words of both versions of cgroups."""
+"""What a container proves of itself, against what was asked for."""
 
 from __future__ import annotations
 
 import pytest
 
-from sandboxd.engine.port import Resources
+from sandboxd.engine.port import ContainerSpec, Resources
+from sandboxd.engine.spec import resource_config
 from sandboxd.pool.verify import child_faults, container_faults, parse_status
+from tests.support.guest import hello, proof
 
-RESOURCES = Resources(memory=536870912, cpus=1.0, cpu_shares=1024, pids=103)
-V1 = {
-    "memory": "536870912",
-    "memsw": "536870912",
-    "pids": "103",
-    "cpu": "100000",
-    "root": "ro",
-    "uid": "60706",
-}
-V2 = {
-    "memory": "536870912",
-    "swap": "0",
-    "pids": "103",
-    "cpu": "100000 100000",
-    "root": "ro",
-    "uid": "60706",
-}
-STATUS = b"""Name:\tpython3
-Uid:\t1000\t1000\t1000\t1000
-Gid:\t1000\t1000\t1000\t1000
-CapInh:\t0000000000000000
-CapPrm:\t0000000000000000
-CapEff:\t0000000000000000
-CapBnd:\t0000000000000000
-CapAmb:\t0000000000000000
-NoNewPrivs:\t1
-Seccomp:\t2
-Seccomp_filters:\t2
-"""
+WANTED = Resources(memory=2**29, cpus=1.5, cpu_shares=1024, pids=102)
+SPEC = ContainerSpec("name", 60001, {"Labels": {}, "HostConfig": resource_config(WANTED)})
+GOOD = hello(SPEC)
 
 
-@pytest.mark.parametrize("hello", [V1, V2])
-def test_what_was_asked_for_is_in_order(hello: dict[str, str]) -> None:
-    assert list(container_faults(hello, RESOURCES, 60706)) == []
-    assert list(child_faults(parse_status(STATUS), namespaces=True, uid=60706)) == []
+def faults(**facts: str | None) -> list[str]:
+    told = {key: value for key, value in (GOOD | facts).items() if value is not None}
+    return list(container_faults(told, WANTED, SPEC.uid))
+
+
+def test_a_container_that_is_as_it_was_asked_for_has_no_fault() -> None:
+    assert faults() == []
 
 
 @pytest.mark.parametrize(
-    ("hello", "words"),
+    "facts",
     [
-        (V1 | {"memory": "9223372036854771712"}, "memory limit"),
-        (V2 | {"memory": "max"}, "memory limit"),
-        (V1 | {"memsw": "1073741824"}, "memory and swap together"),
-        (V2 | {"swap": "max"}, "may swap: max"),
-        ({k: v for k, v in V2.items() if k != "swap"}, "may swap: the limit is not known"),
-        (V1 | {"pids": "max"}, "process limit is max"),
-        (V1 | {"cpu": "-1"}, "CPU quota is -1"),
-        (V2 | {"cpu": "max 100000"}, "CPU quota is max"),
-        (V1 | {"root": "rw"}, "root can be written to"),
-        (V1 | {"uid": "0"}, "runs as uid 0"),
-        ({}, "memory limit is None"),
+        {"cpu": "150000"},
+        {"cpu": "75000 50000"},
+        {"cpu": "149000 100000"},
+        {"memory": str(2**29 - 4095)},
+        {"memsw": None, "swap": "0"},
     ],
 )
-def test_each_limit_that_does_not_hold_is_named(hello: dict[str, str], words: str) -> None:
-    assert any(words in fault for fault in container_faults(hello, RESOURCES, 60706))
+def test_the_same_said_otherwise_is_no_fault(facts: dict[str, str | None]) -> None:
+    assert faults(**facts) == []
+
+
+@pytest.mark.parametrize("name", ["uid", "root", "memory", "pids", "cpu"])
+@pytest.mark.parametrize("value", [None, "", "max", "-1", "0", "rw", "1e9", "99999999999999"])
+def test_a_fact_that_is_wrong_or_missing_is_one_fault(name: str, value: str | None) -> None:
+    assert len(faults(**{name: value})) == 1
 
 
 @pytest.mark.parametrize(
-    ("line", "changed", "words"),
+    "facts",
     [
-        ("Uid:\t1000\t1000", "Uid:\t0\t1000", "Uid would be"),
-        ("CapEff:\t0000000000000000", "CapEff:\t0000000000200000", "CapEff"),
-        ("CapBnd:\t0000000000000000", "CapBnd:\t00000000a80425fb", "CapBnd"),
-        ("NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs is off"),
-        ("Seccomp:\t2", "Seccomp:\t0", "seccomp"),
-        ("Seccomp_filters:\t2", "Seccomp_filters:\t1", "seccomp"),
-        ("CapPrm:\t0000000000000000\n", "", "CapPrm"),
+        {"memsw": "max"},
+        {"memsw": str(2**30)},
+        {"memsw": None},
+        {"memsw": None, "swap": "max"},
+        {"memsw": None, "swap": "4096"},
     ],
 )
-def test_each_privilege_that_is_left_is_named(line: str, changed: str, words: str) -> None:
-    status = parse_status(STATUS.decode().replace(line, changed, 1).encode())
-    assert any(words in fault for fault in child_faults(status, namespaces=True, uid=60706))
+def test_swap_beside_the_memory_is_a_fault(facts: dict[str, str | None]) -> None:
+    assert len(faults(**facts)) == 1
+
+
+@pytest.mark.parametrize("cpu", ["150000 0", "0 100000", "max 100000", "a b", " "])
+def test_a_quota_that_is_none_is_a_fault(cpu: str) -> None:
+    assert len(faults(cpu=cpu)) == 1
+
+
+def child(fields: dict[str, str | None], *, namespaces: bool = True) -> list[str]:
+    status = proof(SPEC, namespaces=namespaces) | fields
+    given = {key: value for key, value in status.items() if value is not None}
+    return list(child_faults(given, namespaces=namespaces, uid=SPEC.uid))
+
+
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_a_child_without_any_power_has_no_fault(namespaces: bool) -> None:  # noqa: FBT001
+    assert child({}, namespaces=namespaces) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Uid", "0 0 0 0"),
+        ("Uid", "1000 1000 0 1000"),
+        ("Uid", None),
+        ("Gid", "60001 60001 60001 60001"),
+        *[(f"Cap{kind}", "0000000000000400") for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")],
+        ("CapEff", None),
+        ("NoNewPrivs", "0"),
+        ("NoNewPrivs", None),
+        ("Seccomp", "0"),
+        ("Seccomp", "1"),
+        ("Seccomp", None),
+        ("Seccomp_filters", "1"),
+        ("Seccomp_filters", "x"),
+    ],
+)
+def test_a_child_with_some_power_is_a_fault(name: str, value: str | None) -> None:
+    assert child({name: value})
+
+
+def test_a_kernel_that_does_not_count_filters_is_believed() -> None:
+    assert child({"Seccomp_filters": None}) == []
+
+
+def test_a_child_of_a_container_without_namespaces_is_the_containers_own_user() -> None:
+    assert child({"Uid": "1000 1000 1000 1000"}, namespaces=False)
+
+
+def test_a_status_is_the_kernels_fields() -> None:
+    text = b"Name:\tpython3\nUid:\t1000\t1000\t1000\t1000\nOdd: a: b\nnothing\n\xff\n"
+    status = parse_status(text)
+    assert status["Name"] == "python3"
+    assert status["Uid"].split() == ["1000"] * 4
+    assert status["Odd"] == "a: b"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _REFUSED = 125
 """Exit code when the program was not run at all, as of `docker run` and `env`."""
 _INTERRUPTED = 130
+_PIPE_CLOSED = 141
+"""As of a program that SIGPIPE ends."""
 
 _SUMMARIES = {
     "run": ("run", "run a program, and exit with its code (124 at a timeout)"),
@@ -84,6 +86,8 @@ def _run(command: Command, given: list[str]) -> int:
         return command.run(arguments)
     except (KeyboardInterrupt, CancelledError):
         return _INTERRUPTED
+    except BrokenPipeError:
+        return _PIPE_CLOSED
     except SandboxError as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return _REFUSED

@@ -10,7 +10,7 @@ import base64
 import json
 
 from sandboxd_client._connection import Connection
-from sandboxd_client.errors import from_wire
+from sandboxd_client.errors import SandboxError, from_wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,11 @@ class QuickRun:
                 line = self._connection.next_line()
                 if line is None:
                     return
-                self._digest(json.loads(line))
+                try:
+                    message = json.loads(line)
+                except ValueError as error:
+                    raise SandboxError(f"what answers is no sandboxd: {error}") from None
+                self._digest(message)
 
     def _digest(self, message: dict[str, Any]) -> None:
         params = message.get("params", {})

@@ -191,8 +191,7 @@ def _output(running: QuickRun, *, feed: bool) -> Iterator[tuple[str, bytes]]:
                 data = os.read(0, _CHUNK)
                 running.send_stdin(data)
                 open_stdin = bool(data)
-            else:
-                yield from running.take()
+        yield from running.take()
 
 
 def _write(descriptor: int, data: bytes) -> None:

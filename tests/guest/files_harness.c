@@ -1,0 +1,58 @@
+/* Puts files.c to what a test says, under the sanitizers.
+ *
+ * "list FOLDER", "read FOLDER PATH": stdout is what the guest would send, and the
+ * exit code the errno. "create FOLDER PATH": stdin goes into the file. */
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The guest's own; files.c needs no more of it than this. */
+void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void copy(int from, int to)
+{
+	char bytes[4096];
+	ssize_t count;
+
+	while ((count = read(from, bytes, sizeof(bytes))) > 0)
+		if (write(to, bytes, (size_t)count) != count)
+			exit(200);
+	if (count < 0)
+		exit(201);
+}
+
+int main(int argc, char **argv)
+{
+	struct helper helper = {.pid = -1, .pipe = -1};
+	int work, file, status;
+
+	if (argc < 3 || (work = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return 202;
+	if (argc == 4 && strcmp(argv[1], "create") == 0) {
+		if ((file = files_create(work, argv[3])) < 0)
+			return errno;
+		copy(STDIN_FILENO, file);
+		return 0;
+	}
+	if (strcmp(argv[1], "list") == 0)
+		status = files_list(&helper, work, "main.py");
+	else
+		status = files_read(&helper, work, argv[3]);
+	if (status < 0 || fcntl(helper.pipe, F_SETFL, 0) < 0)
+		return 203;
+	copy(helper.pipe, STDOUT_FILENO);
+	if (waitpid(helper.pid, &status, 0) < 0 || !WIFEXITED(status))
+		return 204;
+	return WEXITSTATUS(status);
+}

@@ -1,0 +1,173 @@
+"""The guest's hand in a folder that a program has made into what it likes, under sanitizers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sandboxd.guest import SOURCES
+from sandboxd.run.files import Entry, parse_listing
+from tests.support.sanitizers import compile_c
+from tests.support.wait import DEADLINE
+
+NAME_MAX, PATH_MAX = 255, 4096
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("harness") / "files_harness"
+    own = Path(__file__).with_name("files_harness.c")
+    return compile_c(program, SOURCES / "files.c", own)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def ask(harness: Path, *order: str | Path, stdin: bytes = b"") -> tuple[bytes, int]:
+    """What the guest would send, and the errno that it ends with."""
+    ran = subprocess.run(
+        [harness, *order], input=stdin, capture_output=True, timeout=DEADLINE, check=False
+    )
+    assert ran.stderr == b""
+    assert ran.returncode < 200
+    return ran.stdout, ran.returncode
+
+
+def listed(harness: Path, work: Path) -> set[Entry]:
+    listing, error = ask(harness, "list", work)
+    assert error == 0
+    entries = list(parse_listing(listing))
+    assert len(entries) == len(set(entries))
+    return set(entries)
+
+
+def test_everything_is_listed_with_its_kind_but_the_program_itself(
+    harness: Path, work: Path
+) -> None:
+    (work / "main.py").write_text("the program")
+    (work / "a\nb c").write_text("123")
+    (work / "sub").mkdir()
+    (work / "sub" / "main.py").write_text("12")
+    (work / "link").symlink_to("/etc/passwd")
+    (work / "loop").symlink_to(work)
+    os.mkfifo(work / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(work / "socket"))
+    found = {(entry.kind, entry.path) for entry in listed(harness, work)}
+    assert found == {
+        *(("f", "a\nb c"), ("d", "sub"), ("f", "sub/main.py"), ("l", "link"), ("l", "loop")),
+        *(("p", "pipe"), ("s", "socket")),
+    }
+    sizes = {entry.path: entry.size for entry in listed(harness, work) if entry.kind == "f"}
+    assert sizes == {"a\nb c": 3, "sub/main.py": 2}
+
+
+def test_an_empty_folder_has_an_empty_listing(harness: Path, work: Path) -> None:
+    assert listed(harness, work) == set()
+
+
+def make_deep(work: Path, names: list[str]) -> None:
+    """Folders in each other, whose path no call would take as a whole."""
+    at = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    for name in names:
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+
+
+@pytest.mark.parametrize("length", range(PATH_MAX - 6, PATH_MAX + 3))
+def test_paths_as_long_as_paths_can_be_are_listed_or_left_out(
+    harness: Path, work: Path, length: int
+) -> None:
+    last = length - 15 * (NAME_MAX + 1)
+    names = ["x" * NAME_MAX] * 15 + ["y" * min(last, NAME_MAX)]
+    if last > NAME_MAX:
+        names.append("z" * max(1, last - NAME_MAX - 1))
+    make_deep(work, names)
+    paths = {entry.path for entry in listed(harness, work)}
+    assert "/".join(names[:15]) in paths
+    assert all(len(path) < PATH_MAX for path in paths)
+
+
+def test_folders_deeper_than_anybody_needs_are_not_followed_for_ever(
+    harness: Path, work: Path
+) -> None:
+    make_deep(work, ["d"] * 500)
+    assert 60 <= len(listed(harness, work)) <= 70
+
+
+def test_a_regular_file_is_sent_whole(harness: Path, work: Path) -> None:
+    content = bytes(range(256)) * 1000
+    (work / "sub").mkdir()
+    (work / "sub" / "file").write_bytes(content)
+    assert ask(harness, "read", work, "sub/file") == (content, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("none", errno.ENOENT),
+        ("link", errno.ELOOP),
+        ("folder-link/secret", errno.ELOOP),
+        ("folder", errno.EINVAL),
+        ("pipe", errno.EINVAL),
+        ("../secret", errno.EXDEV),
+        ("/etc/passwd", errno.EXDEV),
+        ("folder/../../secret", errno.EXDEV),
+    ],
+)
+def test_nothing_but_a_regular_file_beneath_the_folder_is_sent(
+    harness: Path, work: Path, path: str, error: int
+) -> None:
+    (work.parent / "secret").write_text("secret")
+    (work / "link").symlink_to("../secret")
+    (work / "folder-link").symlink_to("..")
+    (work / "folder").mkdir()
+    os.mkfifo(work / "pipe")
+    assert ask(harness, "read", work, path) == (b"", error)
+
+
+@pytest.mark.parametrize("path", ["file", "a/b/c/file", "x" * NAME_MAX])
+def test_a_file_is_laid_with_the_folders_on_its_way(harness: Path, work: Path, path: str) -> None:
+    assert ask(harness, "create", work, path, stdin=b"content") == (b"", 0)
+    assert (work / path).read_bytes() == b"content"
+
+
+def test_a_file_is_laid_over_another(harness: Path, work: Path) -> None:
+    (work / "file").write_text("longer than what comes")
+    ask(harness, "create", work, "file", stdin=b"short")
+    assert (work / "file").read_bytes() == b"short"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("link", "folder-link/file", "../file", "/file", "pipe", "folder", "file/below"),
+        *("", "a//b", "x" * (NAME_MAX + 1), "x" * (NAME_MAX + 1) + "/y"),
+    ],
+)
+def test_nothing_is_laid_through_a_link_or_outside_of_the_folder(
+    harness: Path, work: Path, path: str
+) -> None:
+    (work.parent / "secret").write_text("untouched")
+    (work / "link").symlink_to("../secret")
+    (work / "folder-link").symlink_to("..")
+    (work / "folder").mkdir()
+    (work / "file").write_text("untouched")
+    os.mkfifo(work / "pipe")
+    _, error = ask(harness, "create", work, path, stdin=b"content")
+    assert error != 0
+    assert (work.parent / "secret").read_text() == "untouched"
+    assert {each.name for each in work.parent.iterdir()} == {"work", "secret"}
+    assert (work / "file").read_text() == "untouched"
