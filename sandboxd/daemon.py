@@ -54,6 +54,7 @@ async def serve(config: Config, reload: Callable[[], Config]) -> None:
     path = Path(config.socket)
     with SocketLock(path):
         address = host.address(config.engine.host)
+        _log.info("engine", address=address)
         async with DockerEngine(address, config.engine) as engine:
             daemon = Daemon(config, engine, path)
             await daemon.run(reload)

@@ -26,6 +26,18 @@ _ON_REQUEST_MOST = 32
 Present = dict[str, tuple[Profile, ImageState]]
 
 
+class _Attempt:
+    """One try at getting an image."""
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[SandboxdError | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        """What it failed with, if it did."""
+        self.wanted = asyncio.Event()
+        """Somebody waits for it: it is not to be put off."""
+
+
 class Shelf:
     """`changed` is called with all images that are there, whenever one has come."""
 
@@ -34,6 +46,7 @@ class Shelf:
         self._changed = changed
         self._present: Present = {}
         self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._attempts: dict[str, _Attempt] = {}
         self._progress: dict[str, str] = {}
         self._declared: dict[str, Profile] = {}
         self._on_request: dict[str, Profile] = {}
@@ -69,16 +82,17 @@ class Shelf:
             while len(self._on_request) >= _ON_REQUEST_MOST:
                 self._forget(next(iter(self._on_request)))
             self._on_request[profile.name] = profile
-        task = self._fetch(profile)
-        try:
-            async with asyncio.timeout(timeout):
-                # Nobody who waits takes it down with them.
-                await asyncio.wait([task])
-        except TimeoutError:
-            pass
-        if profile.name not in self._present:
-            told = self._progress.get(profile.name, "it is being made")
-            raise ImageUnavailableError(f"no image for {profile.name}: {told}", retry_after=5.0)
+        self._fetch(profile)
+        attempt = self._attempts[profile.name]
+        attempt.wanted.set()
+        # Nobody who waits takes it down with them.
+        await asyncio.wait([attempt.ended], timeout=timeout)
+        if profile.name in self._present:
+            return
+        if attempt.ended.done() and (failure := attempt.ended.result()) is not None:
+            raise failure
+        told = self._progress.get(profile.name, "it is being made")
+        raise ImageUnavailableError(f"no image for {profile.name}: {told}", retry_after=5.0)
 
     async def close(self) -> None:
         """Ends the fetching that is under way."""
@@ -109,6 +123,7 @@ class Shelf:
     def _fetch(self, profile: Profile) -> asyncio.Task[None]:
         task = self._fetches.get(profile.name)
         if task is None:
+            self._attempts[profile.name] = _Attempt()
             task = asyncio.create_task(self._fetch_until_there(profile))
             self._fetches[profile.name] = task
             task.add_done_callback(lambda _: self._fetches.pop(profile.name, None))
@@ -124,19 +139,26 @@ class Shelf:
 
         while True:
             report(name, "begun")
+            failure: SandboxdError | None = None
             try:
                 await Images(self._engine, report).ensure(_wanted(profile))
                 await self._look(profile)
             except SandboxdError as error:
+                failure = error
                 self._progress[name] = str(error)
                 _log.warning("no image", profile=name, error=str(error))
             if name in self._present:
                 self._progress.pop(name, None)
                 self._changed(self._present)
+            attempt, self._attempts[name] = self._attempts[name], _Attempt()
+            attempt.ended.set_result(failure)
+            if name in self._present or name not in self._declared:
                 return
-            if name not in self._declared or not profile.language.standard:
+            if not profile.language.standard:
                 return
-            await asyncio.sleep(_RETRY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY):
+                    await self._attempts[name].wanted.wait()
 
 
 def _wanted(profile: Profile) -> Wanted:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:  # as `typing` has it, which this is not to import
 
     from sandboxd_client._wire import Event, Output, Started
     from sandboxd_client.aio import AsyncClient, AsyncRunStream
+    from sandboxd_client.batch import (
+        Program,
+        aimap_programs,
+        amap_programs,
+        imap_programs,
+        map_programs,
+    )
     from sandboxd_client.errors import (
         CancelledError,
         ConnectionLostError,
@@ -71,6 +78,7 @@ __all__ = [
     "NotRunningError",
     "Output",
     "PayloadTooLargeError",
+    "Program",
     "QueueFullError",
     "QuotaExceededError",
     "RemoteError",
@@ -86,7 +94,11 @@ __all__ = [
     "Started",
     "Status",
     "UnknownLanguageError",
+    "aimap_programs",
+    "amap_programs",
     "from_blob",
+    "imap_programs",
+    "map_programs",
     "to_blob",
 ]
 
@@ -94,6 +106,7 @@ __all__ = [
 _HOMES = {
     "_wire": "Event Output Started",
     "aio": "AsyncClient AsyncRunStream",
+    "batch": "Program aimap_programs amap_programs imap_programs map_programs",
     "errors": (
         "CancelledError ConnectionLostError EngineUnavailableError "
         "ImageUnavailableError InvalidLimitsError InvalidParamsError NotPermittedError "

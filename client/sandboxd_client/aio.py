@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from sandboxd_client._wire import (
     DebugFacts,
@@ -54,6 +54,9 @@ from sandboxd_client.protocol import (
     StatusResult,
     default_socket,
 )
+
+if TYPE_CHECKING:
+    from sandboxd_client.batch import AsyncPrograms, Outcome, Programs, Progress
 
 _Result = TypeVar("_Result")
 _STDIN_CHUNK = 64 * 1024
@@ -209,6 +212,17 @@ class AsyncClient:
         To stream stdin, pass `stdin=()` and use `send_stdin` and `end_stdin`.
         """
         return AsyncRunStream(self, run_params(language, code, options, stream=True))
+
+    async def map(
+        self,
+        programs: Programs | AsyncPrograms,
+        concurrency: int = 8,
+        progress: Progress | None = None,
+    ) -> list[Outcome]:
+        """Runs many programs, so many at once; results in order, errors in their place."""
+        from sandboxd_client.batch import amap_programs  # noqa: PLC0415 - it imports this module
+
+        return await amap_programs(self, programs, concurrency, progress)
 
     async def initialize(self) -> InitializeResult:
         params = InitializeParams(client="sandboxd-client")

@@ -9,11 +9,12 @@ its own, kept for the next.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from sandboxd_client._connection import Connection
 from sandboxd_client._wire import (
@@ -56,6 +57,9 @@ from sandboxd_client.protocol import (
     StatusResult,
     default_socket,
 )
+
+if TYPE_CHECKING:
+    from sandboxd_client.batch import Outcome, Programs, Progress
 
 _Result = TypeVar("_Result")
 _STDIN_CHUNK = 64 * 1024
@@ -159,7 +163,7 @@ class RunStream:
 
     def _digest(self, message: Incoming) -> Event | None:
         if message.method is None:
-            if message.id == self._request:
+            if message.id in (self._request, None):  # None: the line was not understood
                 self._ended = True
                 self._result = to_result(message, RunResult)
             return None
@@ -224,8 +228,9 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        with contextlib.suppress(IndexError):  # another thread may take the last one
+            while True:
+                self._idle.pop().close()
 
     def run(self, language: str, code: str, **options: Unpack[RunOptions]) -> RunResult:
         """Runs a program to its end.
@@ -247,6 +252,14 @@ class Client:
         To stream stdin, pass `stdin=()` and use `send_stdin` and `end_stdin`.
         """
         return RunStream(self, run_params(language, code, options, stream=True))
+
+    def map(
+        self, programs: Programs, concurrency: int = 8, progress: Progress | None = None
+    ) -> list[Outcome]:
+        """Runs many programs, so many at once; results in order, errors in their place."""
+        from sandboxd_client.batch import map_programs  # noqa: PLC0415 - it imports this module
+
+        return map_programs(self, programs, concurrency, progress)
 
     def initialize(self) -> InitializeResult:
         params = InitializeParams(client="sandboxd-client")
@@ -288,7 +301,7 @@ class Client:
         try:
             connection.send(request_line(request, method, params))
             # What it was told before may be answered first.
-            while (message := parse_line(connection.read_line())).id != request:
+            while (message := parse_line(connection.read_line())).id not in (request, None):
                 pass
         except BaseException:
             connection.close()

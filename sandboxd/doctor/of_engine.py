@@ -19,7 +19,7 @@ _MAKES = "nothing itself: it makes the containers"
 
 
 def absent(findings: Findings) -> Row:
-    problem = findings.engine_problem or f"nobody answers at {findings.address}"
+    problem = f"{findings.address}: {findings.engine_problem or 'nobody answers'}"
     remedy = "`sandboxd setup --install-engine` starts one, or installs it before"
     if "ermission denied" in problem:
         remedy = "ask as root, or as a user of the group that the engine's socket belongs to"

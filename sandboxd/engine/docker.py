@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiodocker
 import aiohttp
-import structlog
 from aiodocker.exceptions import DockerError
 
 from sandboxd.config import EngineConfig
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from aiodocker.containers import DockerContainer
 
 _T = TypeVar("_T")
-_log = structlog.get_logger("sandboxd.engine")
 
 _STDERR = 2
 _HEADER_BYTES = 8
@@ -246,9 +244,13 @@ class DockerEngine:
             raise self._unreachable(what, error) from None
 
     def _unreachable(self, what: str, error: Exception) -> EngineUnavailableError:
+        """Clients are told, so it does not name the engine's address."""
+        cause = error.__cause__ or error.__context__ or error
+        cause = getattr(cause, "os_error", cause)
+        why = getattr(cause, "strerror", None) or type(cause).__name__
         return EngineUnavailableError(
-            f"the engine at {self._host} cannot be reached to {what}: {error}; "
-            "`sandboxd setup` finds out why and starts it"
+            f"the engine cannot be reached to {what}: {why}; `sandboxd setup` finds out why "
+            "and starts it"
         )
 
 

@@ -121,7 +121,8 @@ class Connection(asyncio.Protocol):
                 error = PayloadTooLargeError(
                     f"a line may have {self._hub.config.max_line} bytes; it was not read"
                 )
-                self._write(dispatch.error_line(None, dispatch.to_error_object(error)))
+                identity = dispatch.id_in(line.start)
+                self._write(dispatch.error_line(identity, dispatch.to_error_object(error)))
             else:
                 self._take(line)
 

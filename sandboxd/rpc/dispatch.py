@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from sandboxd_client.protocol import (
 
 _T = TypeVar("_T")
 
+_ID = re.compile(rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{0,200}")')
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Request)
 
@@ -83,6 +85,18 @@ def _id_of(line: bytes) -> RequestId | None:
         return msgspec.json.decode(line, type=_OnlyId).id
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
+
+
+def id_in(start: bytes) -> RequestId | None:
+    """The id in the beginning of a request that was too long to be read."""
+    match = _ID.search(start)
+    if match is None:
+        return None
+    try:
+        identity: RequestId = msgspec.json.decode(match[1], type=RequestId)
+    except msgspec.DecodeError:
+        return None
+    return identity
 
 
 def result_line(request: RequestId, result: Any) -> bytes:

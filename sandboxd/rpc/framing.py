@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
+
+_START = 512
 
 
-class LineTooLong(Exception):  # noqa: N818 - it is yielded, in place of a line
+class LineTooLong(NamedTuple):
     """A line over the limit was left out; the lines after it follow."""
+
+    start: bytes
+    """Its first bytes, which may tell what it was about."""
 
 
 class LineReader:
@@ -36,7 +42,7 @@ class LineReader:
             self._dropping = False
             return None
         if size > self._limit:
-            return LineTooLong()
+            return LineTooLong(b"".join((*pieces, last))[:_START])
         return b"".join((*pieces, last)) if pieces else last
 
     def _keep(self, rest: bytes) -> Iterator[LineTooLong]:
@@ -45,7 +51,8 @@ class LineReader:
         self._pieces.append(rest)
         self._size += len(rest)
         if self._size > self._limit:
+            start = b"".join(self._pieces)[:_START]
             self._pieces.clear()
             self._size = 0
             self._dropping = True
-            yield LineTooLong()
+            yield LineTooLong(start)

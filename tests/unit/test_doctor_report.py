@@ -127,10 +127,11 @@ def no_engine(tmp_path: Path) -> Config:
 async def test_an_absent_engine_is_found_out_and_named(no_engine: Config) -> None:
     findings = await gather(no_engine)
     assert findings.engine is None
-    assert "engine.sock" in findings.engine_problem
+    assert "No such file" in findings.engine_problem
     told = report(findings)
     assert told.exit_code == 2
     assert told.rows[0].name == "engine"
+    assert "engine.sock" in told.rows[0].detail
 
 
 def test_the_command_exits_with_the_reports_code(
