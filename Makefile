@@ -13,11 +13,12 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
 
 test: setup check
+	@tests/packages.sh --tests
 	$(BIN)/pytest
 
 # Everything that needs no engine.
 unit: $(STAMP) check
-	$(BIN)/pytest --ignore=tests/docker
+	$(BIN)/pytest --ignore=tests/docker --ignore=tests/systemd/docker
 
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet .
@@ -32,6 +33,7 @@ bench: setup
 docs: $(STAMP)
 	$(BIN)/sandboxd openrpc > client/openrpc.json
 	$(BIN)/sandboxd openrpc --markdown > client/PROTOCOL.md
+	$(BIN)/sandboxd config example > systemd/sandboxd.toml
 
 setup: $(STAMP)
 	@$(BIN)/sandboxd setup --install-engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,13 +15,13 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sandboxd import __version__, config, daemon, log
+from sandboxd import __version__, config, daemon, log, units
 from sandboxd.config import Config
 from sandboxd.doctor import command as doctor
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, Wanted
-from sandboxd.errors import SandboxdError
+from sandboxd.errors import SandboxdError, SetupError
 from sandboxd.languages import Languages
 from sandboxd.languages import load as load_languages
 from sandboxd.rpc.openrpc import document, page
@@ -86,6 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     diagnosis.add_argument("--json", action="store_true")
     diagnosis.set_defaults(run=_doctor)
 
+    install = commands.add_parser("install-units", help="lay systemd units and what they need")
+    install.add_argument("--user", action="store_true", help="for this user's own systemd")
+    install.add_argument("--prefix", type=Path, default=Path("/"), help="below another root")
+    install.add_argument("--network", action="store_true", help="let the daemon fetch packages")
+    install.add_argument("--dry-run", action="store_true", help="only say what would be written")
+    install.set_defaults(run=_install_units)
+
+    settings = commands.add_parser("config", help="about the configuration")
+    about = settings.add_subparsers(required=True, metavar="ACTION")
+    example = about.add_parser("example", help="print one with every key, explained")
+    example.set_defaults(run=_config_example)
     check = commands.add_parser("check-config", help="read the configuration and say what is wrong")
     check.set_defaults(run=_check_config)
     return parser
@@ -128,7 +140,31 @@ def _openrpc(arguments: argparse.Namespace) -> int:
     return 0
 
 
-# --- setup and images ---
+def _config_example(_: argparse.Namespace) -> int:
+    sys.stdout.write(units.config_example())
+    return 0
+
+
+# --- units, setup and images ---
+
+
+def _install_units(arguments: argparse.Namespace) -> int:
+    user: bool = arguments.user
+    executable = units.installed_command()
+    if not user:
+        units.check_visible(executable)
+    elif os.geteuid() == 0:
+        raise SetupError("root has the system's units; leave out --user")
+    units.install_units(
+        user=user,
+        root=arguments.prefix,
+        executable=executable,
+        network=arguments.network,
+        dry_run=arguments.dry_run,
+        say=_say,
+    )
+    _say("then:\n" + "\n".join(f"  {step}" for step in units.next_steps(user=user)))
+    return 0
 
 
 def _setup(arguments: argparse.Namespace) -> int:

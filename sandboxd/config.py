@@ -60,9 +60,15 @@ class LimitValues(_Section, frozen=True):
     tmp: Size = Size(192 * _MIB)
 
 
+class MaximumValues(LimitValues, frozen=True):
+    """The most that a run may ask for."""
+
+    output: Size = Size(4096 * _MIB)
+
+
 class LimitsConfig(_Section, frozen=True):
     default: LimitValues = LimitValues()
-    max: LimitValues = LimitValues(output=Size(4096 * _MIB))
+    max: MaximumValues = MaximumValues()
     capture: Size = Size(8 * _MIB)
     """The largest output, a stream, that a result can hold; more must be streamed."""
     files: int = 1000
@@ -192,6 +198,8 @@ class ProfileConfig(_Section, frozen=True):
 
 class Config(_Section, frozen=True):
     socket: str = field(default_factory=lambda: str(default_socket()))
+    """`/run/sandboxd/sandboxd.sock` for root and for the system's service, else
+    `$XDG_RUNTIME_DIR/sandboxd/sandboxd.sock`."""
     languages_path: str = "/etc/sandboxd/languages"
     """Folder with the operator's own languages, a TOML file each."""
     drain_timeout: float = 30.0

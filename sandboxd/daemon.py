@@ -48,6 +48,9 @@ from sandboxd_client.protocol import LanguageInfo
 
 _log = structlog.get_logger("sandboxd")
 
+_CLOSING = 60.0
+"""Seconds that the rest of a stop may take: containers are removed, the history is written."""
+
 
 async def serve(config: Config, reload: Callable[[], Config]) -> None:
     """Serves until told to stop. Raises AlreadyRunningError and ConfigError at the start."""
@@ -107,12 +110,12 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon, reload)
         began = time.monotonic()
         await self._judge_engine()
-        async with self._history, self._fleet:
+        async with systemd.watchdog(), self._history, self._fleet:
             await self._apply(self._config)
             await self._server.open()
             if self._admin is not None:
                 await self._admin.open()
-            systemd.notify("READY=1")
+            systemd.notify("READY=1", systemd.status("serving"))
             _log.info(
                 "serving",
                 version=__version__,
@@ -120,7 +123,6 @@ class Daemon:
                 took=round(time.monotonic() - began, 3),
             )
             await self._stop.wait()
-            systemd.notify("STOPPING=1")
             await self._drain()
             await _end(self._reloading)
             await self._shelf.close()
@@ -148,6 +150,11 @@ class Daemon:
         """Runs under way may end; new ones are refused, and nobody new is let in."""
         self._server.stop_accepting()
         self._fleet.refuse()
+        systemd.notify(
+            "STOPPING=1",
+            systemd.status(f"waiting for {self._runner.active} runs to end"),
+            systemd.extend_timeout(self._config.drain_timeout + _CLOSING),
+        )
         _log.info("draining", runs=self._runner.active, timeout=self._config.drain_timeout)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.drain_timeout):

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what a bare Debian lacks for building this package: the compiler and
-# the library of the guest, and Python's venv. Says what to do where it may not.
+# the library of the guest, and Python's venv; with --tests also what checks the
+# units and the profile. Says what to do where it may not.
 set -eu
 python=${PYTHON:-python3}
 missing=
@@ -8,6 +9,10 @@ command -v cc >/dev/null || missing="$missing gcc"
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 [ -e /usr/include/seccomp.h ] || missing="$missing libseccomp-dev"
 "$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+if [ "${1-}" = --tests ]; then
+    command -v systemd-analyze >/dev/null || missing="$missing systemd"
+    [ -x /usr/sbin/apparmor_parser ] || missing="$missing apparmor"
+fi
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null; then
     echo "install the equivalents of these Debian packages first:$missing" >&2

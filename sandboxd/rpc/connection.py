@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._holders: set[object] = set()
         """Why nothing is read at the moment: each reason is taken back by itself."""
         self._peek: asyncio.TimerHandle | None = None
+        self._closing = False
         self.owner = -1
         self.raw = False
         """Whether output follows its notification as bytes instead of being in it."""
@@ -109,8 +110,14 @@ class Connection(asyncio.Protocol):
         self.closed.set_result(None)
 
     def close(self) -> None:
-        """Closes once all that was written has been sent."""
-        self._transport.close()
+        """Takes no more requests; closes once those that were taken are answered."""
+        self._closing = True
+        self._hold(self)
+        self._close_if_answered()
+
+    def _close_if_answered(self) -> None:
+        if self._closing and not self._tasks:
+            self._transport.close()  # once all that was written has been sent
 
     def abort(self) -> None:
         self._transport.abort()
@@ -250,6 +257,7 @@ class Connection(asyncio.Protocol):
             message = "internal error; the daemon's log tells more"
             line = dispatch.error_line(identity, ErrorObject(INTERNAL_ERROR, message))
         self._write(line)
+        self._close_if_answered()
 
     def _answer_line(self, identity: RequestId, task: asyncio.Task[Any]) -> bytes:
         """The one place where an exception becomes an error on the wire."""

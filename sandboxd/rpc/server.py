@@ -14,9 +14,10 @@ import fcntl
 import hashlib
 import os
 import socket
+import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -88,8 +89,11 @@ class Server:
         self._passed = listener is not None
         if listener is None:
             listener = bind_unix(self._path)
+        # Since Python 3.13 closing would remove the socket's name, also of one that was
+        # passed and that systemd goes on listening on.
+        kept: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         self._server = await loop.create_unix_server(
-            lambda: Connection(self._hub), sock=listener, backlog=_BACKLOG
+            lambda: Connection(self._hub), sock=listener, backlog=_BACKLOG, **kept
         )
         _log.info("listening", socket=str(self._path), passed=self._passed)
 

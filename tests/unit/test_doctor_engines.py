@@ -308,7 +308,7 @@ def test_an_engine_that_is_away_blocks_nothing_and_breaks_the_report() -> None:
     assert row(away, "engine") == Row(
         "engine",
         State.BROKEN,
-        "it cannot be reached",
+        "unix:///run/docker.sock: it cannot be reached",
         "nothing itself: it makes the containers",
         "`sandboxd setup --install-engine` starts one, or installs it before",
     )

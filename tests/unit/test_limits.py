@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
-from sandboxd.config import LimitsConfig, LimitValues, Size
+from sandboxd.config import LimitsConfig, MaximumValues, Size
 from sandboxd.engine.port import Resources
 from sandboxd.errors import InvalidLimitsError
 from sandboxd.languages import BUILTIN, load
@@ -17,7 +17,7 @@ from sandboxd_client.protocol import EffectiveLimits, Limits
 
 MIB = 2**20
 CONFIG = LimitsConfig(
-    max=LimitValues(
+    max=MaximumValues(
         timeout=60.0,
         memory=Size(1024 * MIB),
         cpus=2.0,
