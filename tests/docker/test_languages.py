@@ -194,7 +194,9 @@ def test_aliases_mean_their_language(client: Client, alias: str, language: str) 
 
 
 def test_an_unknown_language_is_refused_with_those_that_there_are(client: Client) -> None:
-    with pytest.raises(UnknownLanguageError, match=r"there is no language .cobol.; there are bash,.* ruby"):
+    with pytest.raises(
+        UnknownLanguageError, match=r"there is no language .cobol.; there are bash,.* ruby"
+    ):
         client.run("cobol", "")
 
 
