@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -31,6 +32,7 @@ _T = TypeVar("_T")
 
 _STDERR = 2
 _HEADER_BYTES = 8
+_PATH = re.compile(r"(?<![\w/])/[\w.+-]+/[^\s:,;]*")
 _NO_CONNECTION = 900
 """aiodocker's own status for an engine that cannot be reached."""
 _UNENFORCED = ("not support", "discarded", "without swap", "No swap")
@@ -170,7 +172,8 @@ class DockerEngine:
         found = await self._call(
             self._docker.containers.list(all=True, filters={"label": wanted}), "list containers"
         )
-        return [container["Names"][0].removeprefix("/") for container in found]
+        # One that the engine failed to remove has no name any more.
+        return [each["Names"][0].removeprefix("/") for each in found if each["Names"]]
 
     async def ask(self, path: str) -> dict[str, Any]:
         """The engine's own answer to a GET, such as `info`. Raises StartFailedError."""
@@ -220,6 +223,8 @@ class DockerEngine:
                             raise StartFailedError(event["error"])
                         yield event
         except DockerError as error:
+            if error.status == _NO_CONNECTION:
+                raise self._unreachable(what, error) from None
             raise StartFailedError(f"the engine would not {what}: {error.message}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(what, error) from None
@@ -259,7 +264,8 @@ class _NotFoundError(Exception):
 
 
 def _translate(error: DockerError, what: str) -> Exception:
-    text = f"the engine would not {what}: {error.message}"
+    # Clients are told, so where the engine keeps things is left out.
+    text = f"the engine would not {what}: {_PATH.sub('…', error.message)}"
     if error.status == HTTPStatus.NOT_FOUND:
         return _NotFoundError(error.message)
     return StartFailedError(text)

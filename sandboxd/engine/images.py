@@ -35,6 +35,9 @@ LABEL_VERSION = "sandboxd.version"
 LABEL_PACKAGES = "sandboxd.packages"
 LABEL_MODULES = "sandboxd.modules"
 
+NO_BASE = "scratch"
+"""As a language's base: nobody publishes one with all that it needs."""
+
 _SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"
 _SECURITY = "http://deb.debian.org/debian-security"
@@ -131,9 +134,10 @@ class Images:
     async def _base(self, language: Language, *, pull: bool, build: bool) -> str:
         official = language.image.base
         failures: list[str] = []
-        if await self._engine.has_image(official):
+        published = official != NO_BASE
+        if published and await self._engine.has_image(official):
             return official
-        if pull and self._registry_answers:
+        if published and pull and self._registry_answers:
             try:
                 await self._pull(language.name, official)
             except SandboxdError as error:
@@ -148,7 +152,8 @@ class Images:
             except SandboxdError as error:
                 failures.append(f"build from Debian packages: {error}")
         raise ImageUnavailableError(
-            f"no image for {language.name}: {official} is not here"
+            f"no image for {language.name}: "
+            + (f"{official} is not here" if published else "there is no official one")
             + "".join(f"; {failure}" for failure in failures)
         )
 

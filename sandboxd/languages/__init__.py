@@ -32,7 +32,7 @@ class Debian(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True):
     base: str
-    """The official image, pulled where a registry answers."""
+    """The official image, pulled where a registry answers; "scratch" where there is none."""
     version: list[str]
     """A command that prints what the image has."""
     prepare: list[str] = []

@@ -24,6 +24,8 @@ _DEMAND_HALVES = 30.0
 """Seconds in which the memory of a demand that has gone halves."""
 _BACKOFF_FIRST = 0.5
 _BACKOFF_MOST = 60.0
+_DOUBLINGS = 10
+"""More would not change the pause, and in the end be no float."""
 _SLACK = 0.25
 """Of a member: a demand that has all but gone is worth none."""
 
@@ -192,7 +194,7 @@ class PoolCore:
         """A member could not be made; whatever there is of it must be removed."""
         self.counters.failures += 1
         self.problem = why
-        pause = min(_BACKOFF_MOST, _BACKOFF_FIRST * 2**self._failures_in_a_row)
+        pause = min(_BACKOFF_MOST, _BACKOFF_FIRST * 2 ** min(self._failures_in_a_row, _DOUBLINGS))
         self._failures_in_a_row += 1
         self.retry_at = now + pause * (1 + self._jitter()) / 2
         actions: list[Action] = []

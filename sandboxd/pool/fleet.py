@@ -190,6 +190,8 @@ class Fleet:
             await sweep(self._engine, {LABEL_INSTANCE: self._instance}, self._names)
         except SandboxdError as error:
             _log.warning("stray containers not swept", error=str(error))
+        except Exception:
+            _log.exception("stray containers not swept, for a reason nobody foresaw")
 
     def _names(self) -> set[str]:
         pools = [*self._pools.values(), *self._leaving]

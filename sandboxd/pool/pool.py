@@ -239,6 +239,8 @@ class Pool:
             if future.done() and not future.cancelled() and not future.exception():
                 self._act(self._core.handed_back(future.result(), time.monotonic()))
             if isinstance(error, TimeoutError):
+                if isinstance(self._core.problem, SandboxdError):
+                    raise self._core.problem.with_traceback(None) from None
                 raise QueueFullError(
                     f"no container for {self._plan.profile} became free within {timeout:g} s",
                     retry_after=self._estimate(),

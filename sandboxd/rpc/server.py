@@ -92,9 +92,12 @@ class Server:
         # Since Python 3.13 closing would remove the socket's name, also of one that was
         # passed and that systemd goes on listening on.
         kept: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        # Out of descriptors asyncio tries, and complains, as often in one turn as it lets
+        # connections wait; so it is told one, and the kernel the truth.
         self._server = await loop.create_unix_server(
-            lambda: Connection(self._hub), sock=listener, backlog=_BACKLOG, **kept
+            lambda: Connection(self._hub), sock=listener, backlog=1, **kept
         )
+        listener.listen(_BACKLOG)
         _log.info("listening", socket=str(self._path), passed=self._passed)
 
     def stop_accepting(self) -> None:
@@ -128,6 +131,7 @@ def bind_unix(path: Path) -> socket.socket:
         temporary.unlink(missing_ok=True)
         listener.bind(str(temporary))
         temporary.chmod(_MODE)
+        listener.listen(_BACKLOG)  # whoever sees the name can connect
         temporary.rename(path)
     except OSError as error:
         listener.close()

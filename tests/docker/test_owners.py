@@ -16,9 +16,11 @@ import pytest
 from tests.support.daemon import RunningDaemon
 
 ALICE, BOB = 54321, 54322
+# The interpreter may be where only root can read: all is imported before root is given up.
 PRELUDE = """
-import json, sys
-from sandboxd_client import Client, SandboxError
+import json, os, queue, sys, threading
+from sandboxd_client import Client, Output, SandboxError, sync
+os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
 client = Client(sys.argv[1])
 def tell(value): print(json.dumps(value))
 """
@@ -43,12 +45,15 @@ def open_daemon() -> Iterator[RunningDaemon]:
 
 def as_user(daemon: RunningDaemon, uid: int, code: str, *arguments: str) -> Any:
     """What a client program of another user prints, as JSON."""
-    command = [sys.executable, "-c", PRELUDE + code, str(daemon.socket), *arguments]
-    done = subprocess.run(
-        command, user=uid, group=uid, extra_groups=[], capture_output=True, text=True, check=False
-    )
+    (line,) = lines_as_user(daemon, uid, code, *arguments)
+    return line
+
+
+def lines_as_user(daemon: RunningDaemon, uid: int, code: str, *arguments: str) -> list[Any]:
+    command = [sys.executable, "-c", PRELUDE + code, str(daemon.socket), str(uid), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return list(map(json.loads, done.stdout.splitlines()))
 
 
 RUN = "r = client.run('python', 'print(1)'); tell([r.run, r.container.id, r.container.uses])"
@@ -86,12 +91,12 @@ def test_an_owner_sees_its_own_history_and_root_sees_all(open_daemon: RunningDae
     listing = "tell([each.run for each in client.history()])"
     assert as_user(open_daemon, ALICE, listing) == [own]
     get = """
-try: tell(client.history_get(sys.argv[2]).code)
+try: tell(client.history_get(sys.argv[3]).code)
 except SandboxError as e: tell(e.kind)
 """
     assert as_user(open_daemon, ALICE, get, other) == "run_not_found"
     assert as_user(open_daemon, ALICE, get, own) == "print(1)"
-    debug = get.replace("history_get(sys.argv[2]).code", "debug_report(sys.argv[2]).category")
+    debug = get.replace("history_get(sys.argv[3]).code", "debug_report(sys.argv[3]).category")
     assert as_user(open_daemon, ALICE, debug, other) == "run_not_found"
     with open_daemon.client() as root:
         assert [each.run for each in root.history()] == [other, own]
@@ -129,10 +134,7 @@ cpu_per_hour = 0.001
     )
     open_daemon.start()
     open_daemon.socket.chmod(0o666)
-    three = REFUSED * 3
-    command = [sys.executable, "-c", PRELUDE + three, str(open_daemon.socket)]
-    done = subprocess.run(command, user=ALICE, capture_output=True, text=True, check=True)
-    first, second, third = map(json.loads, done.stdout.splitlines())
+    first, second, third = lines_as_user(open_daemon, ALICE, REFUSED * 3)
     assert (first, second) == ("ok", "ok")
     assert third == ["quota_exceeded", "you may start 2 runs a minute", True]
     assert as_user(open_daemon, BOB, REFUSED) == "ok"
@@ -147,8 +149,6 @@ def test_runs_at_once_are_bounded_and_the_others_wait(open_daemon: RunningDaemon
     open_daemon.start()
     open_daemon.socket.chmod(0o666)
     code = """
-import queue, threading
-from sandboxd_client import Output
 ended = queue.Queue()
 def another():
     try: ended.put(Client(sys.argv[1]).run('python', 'pass').status)

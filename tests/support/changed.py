@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -82,7 +83,10 @@ async def changed_runner(change: Change) -> AsyncIterator[Runner]:
             runner = Runner(fleet, lambda _: None, _there, quotas, lambda _: None)
             runner.configure(config, languages, profiles)
             yield runner
-        assert await engine.containers({LABEL_INSTANCE: instance}) == []
+        # One that ended by itself the engine may be removing still.
+        async with asyncio.timeout(10):
+            while await engine.containers({LABEL_INSTANCE: instance}):  # noqa: ASYNC110  # the engine tells nobody
+                await asyncio.sleep(0.02)
 
 
 async def run(runner: Runner, code: str, timeout: float = 20.0) -> RunResult:

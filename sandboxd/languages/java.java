@@ -1,0 +1,195 @@
+// Run by `java` from its source. Holds the JVM and its compiler, both already awake,
+// until the program is there; then compiles and runs that in the same JVM.
+import com.sun.source.util.JavacTask;
+import com.sun.tools.javac.api.JavacTaskPool;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
+import java.lang.reflect.Field;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import javax.lang.model.element.Element;
+import javax.lang.model.element.ElementKind;
+import javax.lang.model.element.Modifier;
+import javax.tools.Diagnostic;
+import javax.tools.DiagnosticListener;
+import javax.tools.JavaFileObject;
+import javax.tools.SimpleJavaFileObject;
+import javax.tools.StandardJavaFileManager;
+import javax.tools.ToolProvider;
+
+class Runner {
+    static final String MESSAGE = "/proc/self/fd/3";
+    static final String NOTE = "/proc/self/fd/4";
+    static final Path PROGRAM = Path.of("/sandbox/main.java");
+
+    static final List<String> OPTIONS =
+        List.of("-d", "/tmp/classes", "-sourcepath", "/sandbox", "-g", "-proc:none");
+    static final StandardJavaFileManager FILES =
+        ToolProvider.getSystemJavaCompiler().getStandardFileManager(null, null, null);
+    /** A second compilation finds in it what the first has read of the JDK. */
+    static final JavacTaskPool POOL = new JavacTaskPool(1);
+    static final String WARM_UP =
+        "package sandboxd; import java.util.*;"
+        + " class sandboxd { record Pair(int a, String b) {} static void f(String... words) {"
+        + " List<Pair> pairs = new ArrayList<>(); Map<String, Integer> counts = new HashMap<>();"
+        + " for (String word : words) counts.merge(word, 1, Integer::sum);"
+        + " counts.forEach((word, count) -> pairs.add(new Pair(count, word)));"
+        + " System.out.println(\"pairs: \" + pairs.size()); } }";
+
+    static volatile boolean failed;
+
+    /** The program's text; its file may hold a public class of any name. */
+    static class Source extends SimpleJavaFileObject {
+        final String text;
+
+        Source(String text) {
+            super(PROGRAM.toUri(), Kind.SOURCE);
+            this.text = text;
+        }
+
+        @Override public String getName() {
+            return PROGRAM.toString();
+        }
+
+        @Override public CharSequence getCharContent(boolean ignoreEncodingErrors) {
+            return text;
+        }
+
+        @Override public boolean isNameCompatible(String name, Kind kind) {
+            return kind == Kind.SOURCE;
+        }
+    }
+
+    /** The program's main thread. Loaded as a hidden class, whose frames no trace has. */
+    static class Main extends Thread {
+        final MethodHandle main;
+        final String[] arguments;
+
+        Main(MethodHandle main, String[] arguments) {
+            super("main");
+            this.main = main;
+            this.arguments = arguments;
+        }
+
+        @Override public void run() {
+            try {
+                main.invokeExact(arguments);
+            } catch (Throwable error) {
+                failed = true;
+                error.setStackTrace(withoutRunner(error.getStackTrace()));
+                Runner.<RuntimeException>rethrow(error);
+            }
+        }
+    }
+
+    /** An OutOfMemoryError has the frames that are hidden elsewhere. */
+    static StackTraceElement[] withoutRunner(StackTraceElement[] frames) {
+        int end = frames.length;
+        while (end > 0 && frames[end - 1].getClassName().matches("Runner.Main/.*|java.lang.invoke.*"))
+            end--;
+        return Arrays.copyOf(frames, end);
+    }
+
+    @SuppressWarnings("unchecked")
+    static <E extends Throwable> void rethrow(Throwable error) throws E {
+        throw (E) error;
+    }
+
+    /** Returns the class to start, "" if there is none, or null if the text does not compile. */
+    static String compile(String text) {
+        List<String> errors = new ArrayList<>();
+        DiagnosticListener<JavaFileObject> listener = found -> {
+            if (found.getKind() == Diagnostic.Kind.ERROR)
+                errors.add(found.toString());
+        };
+        List<Source> sources = List.of(new Source(text));
+        String main = POOL.getTask(null, FILES, listener, OPTIONS, null, sources, Runner::generate);
+        errors.forEach(System.err::println);
+        return errors.isEmpty() ? main : null;
+    }
+
+    static String generate(JavacTask task) {
+        try {
+            String main = "";
+            for (Element type : task.analyze())
+                if (hasMain(type) && (main.isEmpty() || type.getModifiers().contains(Modifier.PUBLIC)))
+                    main = type.toString();
+            task.generate();
+            return main;
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    static boolean hasMain(Element type) {
+        return type.getEnclosedElements().stream().anyMatch(member ->
+            member.getKind() == ElementKind.METHOD && member.toString().equals("main(java.lang.String[])")
+            || member.toString().equals("main(java.lang.String...)"));
+    }
+
+    /** Java has no way to set a variable: this is what System.getenv looks into. */
+    @SuppressWarnings("unchecked")
+    static void setEnvironment(List<String> pairs) throws ReflectiveOperationException {
+        Field field = Class.forName("java.lang.ProcessEnvironment")
+            .getDeclaredField("theUnmodifiableEnvironment");
+        field.setAccessible(true);
+        Object view = field.get(null);
+        Field behind = view.getClass().getDeclaredField("m");
+        behind.setAccessible(true);
+        for (String pair : pairs) {
+            String[] parts = pair.split("=", 2);
+            ((Map<String, String>) behind.get(view)).put(parts[0], parts[1]);
+        }
+    }
+
+    public static void main(String[] none) throws Throwable {
+        compile(WARM_UP);
+        OutputStream note = new FileOutputStream(NOTE);
+        note.write('\n');
+        String[] fields = Files.readString(Path.of(MESSAGE)).split("\0", -1);
+        int count = Integer.parseInt(fields[0]);
+        String[] arguments = Arrays.copyOfRange(fields, 1, 1 + count);
+        setEnvironment(Arrays.asList(fields).subList(1 + count, fields.length - 1));
+
+        String name = compile(Files.readString(PROGRAM));
+        if (name == null) {
+            note.write("compile\n".getBytes());
+            System.exit(1);
+        }
+        note.close();
+        if (name.isEmpty()) {
+            System.err.println("error: no class in " + PROGRAM + " has a main method");
+            System.exit(1);
+        }
+        start(name, arguments);
+    }
+
+    static void start(String name, String[] arguments) throws Throwable {
+        MethodHandles.Lookup lookup = MethodHandles.lookup();
+        ClassLoader loader = ClassLoader.getSystemClassLoader();
+        MethodHandle main = MethodHandles.privateLookupIn(loader.loadClass(name), lookup)
+            .findStatic(loader.loadClass(name), "main", MethodType.methodType(void.class, String[].class));
+        byte[] code = Runner.class.getResourceAsStream("Runner$Main.class").readAllBytes();
+        Thread thread = (Thread) lookup.defineHiddenClass(code, true).lookupClass()
+            .getDeclaredConstructor(MethodHandle.class, String[].class)
+            .newInstance(main, arguments);
+        thread.setContextClassLoader(loader);
+        Thread.currentThread().setName("launcher");
+        thread.start();
+        thread.join();
+        if (failed) {
+            // Ends this JVM with 1, as an error of the main thread does, once all others end.
+            Thread.currentThread().setUncaughtExceptionHandler((self, error) -> {});
+            throw new Error();
+        }
+    }
+}

@@ -1,0 +1,24 @@
+<?php
+// Runs before the program, and holds PHP, already started, until that is there. A
+// function, so that none of its variables are the program's.
+(static function () {
+    $note = fopen('php://fd/4', 'w');
+    fwrite($note, "\n");
+    fclose($note);
+    $message = fopen('php://fd/3', 'r');
+    $fields = explode("\0", stream_get_contents($message));
+    fclose($message);
+    array_pop($fields);
+    $count = array_shift($fields);
+    array_push($GLOBALS['argv'], ...array_splice($fields, 0, $count));
+    $GLOBALS['argc'] += $count;
+    foreach ($fields as $pair) {
+        [$name, $value] = explode('=', $pair, 2);
+        putenv($pair);
+        $_SERVER[$name] = $value;
+    }
+    $_SERVER['argv'] = $GLOBALS['argv'];
+    $_SERVER['argc'] = $GLOBALS['argc'];
+    $_SERVER['REQUEST_TIME_FLOAT'] = microtime(true);
+    $_SERVER['REQUEST_TIME'] = time();
+})();

@@ -1,0 +1,71 @@
+# The user's profile: holds R, already started, until the program is there. What R
+# then reads as its script is a name for each expression of the program, which stands
+# for that expression unevaluated: so it is run by R's own loop, at top level, and
+# unlike a script that is read directly it knows its lines.
+for (package in getOption("defaultPackages")) library(package, character.only = TRUE)
+local({
+    program <- "/sandbox/main.R"
+    script <- "/tmp/main.R" # R has it open
+
+    note <- file("/proc/self/fd/4", "w", raw = TRUE)
+    cat("\n", file = note)
+    close(note)
+    message <- file("/proc/self/fd/3", "rb", raw = TRUE)
+    bytes <- raw()
+    while (length(more <- readBin(message, "raw", 65536L))) bytes <- c(bytes, more)
+    close(message)
+    ends <- which(bytes == 0L)
+    begins <- c(0L, ends)[seq_along(ends)] + 1L
+    field <- function(from, to) rawToChar(bytes[seq_len(to - from) + from - 1L])
+    fields <- mapply(field, begins, ends)
+
+    count <- as.integer(fields[1L])
+    args <- fields[seq_len(count) + 1L]
+    for (pair in fields[-seq_len(count + 1L)]) {
+        value <- list(sub("^[^=]*=", "", pair))
+        do.call(Sys.setenv, setNames(value, sub("=.*", "", pair)))
+    }
+    Sys.unsetenv("R_PROFILE_USER")
+
+    # What R was started with it knows by itself alone.
+    command <- c(commandArgs()[1L], "--no-echo", "--no-restore", paste0("--file=", program))
+    base <- baseenv()
+    define <- function(name, value) {
+        unlockBinding(name, base)
+        assign(name, value, base)
+        lockBinding(name, base)
+    }
+    define("commandArgs", function(trailingOnly = FALSE)
+        if (trailingOnly) args else c(command, if (length(args)) c("--args", args)))
+
+    expressions <- tryCatch(parse(program, keep.source = TRUE), error = function(error) {
+        cat("Error: ", conditionMessage(error), "\nExecution halted\n", sep = "", file = stderr())
+        quit("no", 1L)
+    })
+    places <- attr(expressions, "srcref")
+    names <- sprintf(".main%d", seq_along(expressions))
+    for (i in seq_along(expressions)) {
+        # It gives up its name first, and with that what it was evaluated to.
+        release <- bquote(.Internal(remove(.(names[i]), .AutoloadEnv, FALSE)))
+        block <- call("{", release, expressions[[i]])
+        attr(block, "srcref") <- places[c(i, i, i)]
+        .Internal(delayedAssign(names[i], block, globalenv(), .AutoloadEnv))
+    }
+    writeLines(names, script)
+    unlink(script)
+
+    # R has said what is wrong; this adds where.
+    options(error = as.call(list(function() {
+        calls <- sys.calls()
+        for (i in rev(seq_along(calls))) {
+            place <- attr(calls[[i]], "srcref")
+            if (is.null(place)) next
+            call <- if (i < length(calls)) paste0(i, ": ", deparse(calls[[i]], nlines = 1L)[1L])
+            where <- paste0(attr(place, "srcfile")$filename, "#", place[1L])
+            cat(paste(c(call, "at", where), collapse = " "), "\n", sep = "", file = stderr())
+        }
+        cat("Execution halted\n", file = stderr())
+        quit("no", 1L, runLast = FALSE)
+    })))
+})
+rm(package)
