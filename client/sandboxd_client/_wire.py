@@ -72,11 +72,13 @@ class Output(Struct, frozen=True):
         return self.data.decode(errors="replace")
 
 
-class RawOutput(Struct, frozen=True):
-    """Output whose bytes follow its line."""
+class Piece(Struct, frozen=True):
+    """Output with its number, and its bytes unless `size` of them follow its line."""
 
+    seq: int
     stream: Stream
     size: int
+    data: bytes | None
 
 
 class StdinTaken(Struct, frozen=True):
@@ -127,15 +129,16 @@ def about(message: Incoming) -> RequestId | None:
         return None
 
 
-def to_event(message: Incoming) -> Event | RawOutput | StdinTaken | None:
+def to_event(message: Incoming) -> Event | Piece | StdinTaken | None:
     """The event in a notification; None for kinds newer than this client."""
     match message.method:
         case Method.RUN_OUTPUT:
             output = _output.decode(message.params)
             stream: Stream = "stdout" if output.stream == "stdout" else "stderr"
             if isinstance(output.size, int):
-                return RawOutput(stream, output.size)
-            return Output(stream, b"" if output.data is UNSET else from_blob(output.data))
+                return Piece(output.seq, stream, output.size, None)
+            data = b"" if output.data is UNSET else from_blob(output.data)
+            return Piece(output.seq, stream, len(data), data)
         case Method.RUN_STARTED:
             started = _started.decode(message.params)
             return Started(started.run, started.warm, started.queued)
@@ -185,6 +188,8 @@ class RunOptions(TypedDict, total=False):
     """"never": a container that nobody used before, destroyed afterwards."""
     capture: bool
     """False leaves stdout and stderr out of the result."""
+    keep: bool
+    """The run goes on when it is left or the connection ends; see `attach` and `kill`."""
 
 
 class DebugFacts(TypedDict, total=False):

@@ -18,7 +18,8 @@ from sandboxd_client._wire import (
     DebugFacts,
     Event,
     Incoming,
-    RawOutput,
+    Output,
+    Piece,
     RunOptions,
     StdinTaken,
     about,
@@ -33,6 +34,7 @@ from sandboxd_client._wire import (
 from sandboxd_client.errors import ConnectionLostError, NotRunningError, SandboxError
 from sandboxd_client.protocol import (
     STDIN_WINDOW,
+    AttachParams,
     CancelParams,
     DebugParams,
     DebugReport,
@@ -41,9 +43,11 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    KillParams,
     LanguageInfo,
     Method,
     NoParams,
+    Nothing,
     Params,
     RequestId,
     RunParams,
@@ -68,11 +72,14 @@ _LINE_LIMIT = 256 * 1024 * 1024
 class AsyncRunStream:
     """A run under way: iterate over its events, then look at `result`.
 
-    Leaving it before the end kills the program. All runs of a client share its
-    connection: one whose events nobody takes holds up the others.
+    Leaving it before the end kills the program, unless it is a kept one. All runs of
+    a client share its connection: one whose events nobody takes holds up the others.
     """
 
-    def __init__(self, client: AsyncClient, params: RunParams) -> None:
+    seq: int | None = None
+    """The number of the last output that came, for `AsyncClient.attach`."""
+
+    def __init__(self, client: AsyncClient, params: RunParams | AttachParams) -> None:
         self._client = client
         self._params = params
         self._request: RequestId = client._next_id()  # noqa: SLF001 - the client's own class
@@ -83,8 +90,9 @@ class AsyncRunStream:
         self._ended = False
 
     async def __aenter__(self) -> Self:
+        method = Method.RUN_ATTACH if isinstance(self._params, AttachParams) else Method.RUN
         await self._client._send(  # noqa: SLF001
-            request_line(self._request, Method.RUN, self._params), self._request, self._incoming
+            request_line(self._request, method, self._params), self._request, self._incoming
         )
         return self
 
@@ -95,7 +103,8 @@ class AsyncRunStream:
         traceback: TracebackType | None,
     ) -> None:
         self._client._forget(self._request)  # noqa: SLF001
-        if not self._ended:
+        kept = isinstance(self._params, RunParams) and self._params.keep
+        if not self._ended and not kept:
             with contextlib.suppress(SandboxError):
                 await self.cancel()
 
@@ -129,8 +138,13 @@ class AsyncRunStream:
         if isinstance(event, StdinTaken):
             self._stdin_taken += event.count
             return None
-        if isinstance(event, RawOutput):
-            raise SandboxError("the daemon sends raw output, which this client has not asked for")
+        if isinstance(event, Piece):
+            if event.data is None:
+                raise SandboxError(
+                    "the daemon sends raw output, which this client has not asked for"
+                )
+            self.seq = event.seq
+            return Output(event.stream, event.data)
         return event
 
     async def send_stdin(self, data: bytes) -> None:
@@ -153,7 +167,10 @@ class AsyncRunStream:
         await self.end_stdin()
 
     async def cancel(self) -> None:
-        """Asks for the program to be killed; the iteration then ends in CancelledError."""
+        """Asks for the program to be killed; the iteration then ends in CancelledError.
+
+        Of one that was attached to, only the following ends: see `AsyncClient.kill`.
+        """
         params = CancelParams(id=self._request)
         if not self._client._connected:  # noqa: SLF001
             return  # the run went with its connection
@@ -191,7 +208,7 @@ class AsyncClient:
         self._reading = None
 
     async def run(self, language: str, code: str, **options: Unpack[RunOptions]) -> RunResult:
-        """Runs a program to its end; cancelling the task kills the program.
+        """Runs a program to its end; cancelling the task kills the program, unless it is kept.
 
         Raises NotRunningError without a daemon, and RemoteError when the daemon
         refuses or cannot. A program that fails is a result.
@@ -212,6 +229,18 @@ class AsyncClient:
         To stream stdin, pass `stdin=()` and use `send_stdin` and `end_stdin`.
         """
         return AsyncRunStream(self, run_params(language, code, options, stream=True))
+
+    def attach(self, run: str, *, after: int | None = None) -> AsyncRunStream:
+        """A kept run, joined from any client of its owner's, also after its end.
+
+        `after` is the `seq` of a stream that was left: only what follows it comes.
+        Iterating raises RunNotFoundError for a run that is not there, or another's.
+        """
+        return AsyncRunStream(self, AttachParams(run=run, after=after))
+
+    async def kill(self, run: str) -> None:
+        """Ends a kept run; returns once it has ended. Raises RunNotFoundError."""
+        await self._call(Method.RUN_KILL, KillParams(run=run), Nothing)
 
     async def map(
         self,

@@ -232,6 +232,21 @@ class RunParams(Params, frozen=True):
     """Send `run.output` notifications."""
     capture: bool = True
     """Put stdout and stderr into the result too."""
+    keep: bool = False
+    """The run goes on when the connection closes, its output kept for `run.attach`."""
+
+
+class AttachParams(Params, frozen=True):
+    """A run that was started with `keep`."""
+
+    run: str
+    after: int | None = None
+    """The `seq` of the last output that the caller has: what follows it is sent.
+    None is from the beginning."""
+
+
+class KillParams(Params, frozen=True):
+    run: str
 
 
 class InputParams(Params, frozen=True):
@@ -249,6 +264,10 @@ class CancelParams(Params, frozen=True):
 
 
 # --- methods: results ---
+
+
+class Nothing(Struct, frozen=True):
+    """`{}`: it was done."""
 
 
 class EffectiveLimits(Struct, frozen=True):
@@ -559,6 +578,8 @@ STDIN_WINDOW = 1024 * 1024
 class Method(enum.StrEnum):
     INITIALIZE = "initialize"
     RUN = "run"
+    RUN_ATTACH = "run.attach"
+    RUN_KILL = "run.kill"
     RUN_INPUT = "run.input"
     RUN_STDIN = "run.stdin"
     RUN_STARTED = "run.started"

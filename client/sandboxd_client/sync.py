@@ -22,7 +22,7 @@ from sandboxd_client._wire import (
     Event,
     Incoming,
     Output,
-    RawOutput,
+    Piece,
     RunOptions,
     StdinTaken,
     input_line,
@@ -36,6 +36,7 @@ from sandboxd_client._wire import (
 from sandboxd_client.errors import ConnectionLostError
 from sandboxd_client.protocol import (
     STDIN_WINDOW,
+    AttachParams,
     CancelParams,
     DebugParams,
     DebugReport,
@@ -44,9 +45,11 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    KillParams,
     LanguageInfo,
     Method,
     NoParams,
+    Nothing,
     OutputForm,
     Params,
     RunParams,
@@ -73,15 +76,20 @@ class RunStream:
                 ...
         print(run.result.exit_code)
 
-    Leaving it before the end kills the program.
+    Leaving it before the end kills the program, unless it is a kept one.
     """
 
-    def __init__(self, client: Client, params: RunParams) -> None:
+    seq: int | None = None
+    """The number of the last output that came, for `Client.attach`."""
+
+    def __init__(self, client: Client, params: RunParams | AttachParams) -> None:
         self._client = client
         self._params = params
+        self._method = Method.RUN if isinstance(params, RunParams) else Method.RUN_ATTACH
+        self._streams = not isinstance(params, RunParams) or params.stream
         self._stdin_sent = 0
         self._stdin_taken = 0
-        self._raw: RawOutput | None = None
+        self._raw: Piece | None = None
         """Output whose bytes have not arrived yet."""
         self._result: RunResult | None = None
         self._ended = False
@@ -90,12 +98,12 @@ class RunStream:
         self._connection = self._client._acquire()  # noqa: SLF001 - the client's own class
         self._request = self._client._next_id()  # noqa: SLF001
         try:
-            if self._params.stream and not self._connection.raw:
+            if self._streams and not self._connection.raw:
                 # Its answer is passed over: a daemon that knows no better sends JSON.
                 raw = InitializeParams(client="sandboxd-client", output=OutputForm.RAW)
                 self._connection.send(request_line(self._client._next_id(), Method.INITIALIZE, raw))  # noqa: SLF001
                 self._connection.raw = True
-            self._connection.send(request_line(self._request, Method.RUN, self._params))
+            self._connection.send(request_line(self._request, self._method, self._params))
         except BaseException:
             self._connection.close()
             raise
@@ -151,8 +159,9 @@ class RunStream:
                 data = self._connection.next_bytes(self._raw.size)
                 if data is None:
                     return None
-                stream, self._raw = self._raw.stream, None
-                return Output(stream, data)
+                piece, self._raw = self._raw, None
+                self.seq = piece.seq
+                return Output(piece.stream, data)
             line = self._connection.next_line()
             if line is None:
                 return None
@@ -171,9 +180,12 @@ class RunStream:
         if isinstance(event, StdinTaken):
             self._stdin_taken += event.count
             return None
-        if isinstance(event, RawOutput):
-            self._raw = event
-            return None
+        if isinstance(event, Piece):
+            if event.data is None:
+                self._raw = event
+                return None
+            self.seq = event.seq
+            return Output(event.stream, event.data)
         return event
 
     @property
@@ -202,7 +214,10 @@ class RunStream:
         self.end_stdin()
 
     def cancel(self) -> None:
-        """Asks for the program to be killed; the iteration then ends in CancelledError."""
+        """Asks for the program to be killed; the iteration then ends in CancelledError.
+
+        Of one that was attached to, only the following ends: see `Client.kill`.
+        """
         params = CancelParams(id=self._request)
         self._connection.send(notification_line(Method.CANCEL, params))
 
@@ -252,6 +267,18 @@ class Client:
         To stream stdin, pass `stdin=()` and use `send_stdin` and `end_stdin`.
         """
         return RunStream(self, run_params(language, code, options, stream=True))
+
+    def attach(self, run: str, *, after: int | None = None) -> RunStream:
+        """A kept run, joined from any client of its owner's, also after its end.
+
+        `after` is the `seq` of a stream that was left: only what follows it comes.
+        Iterating raises RunNotFoundError for a run that is not there, or another's.
+        """
+        return RunStream(self, AttachParams(run=run, after=after))
+
+    def kill(self, run: str) -> None:
+        """Ends a kept run; returns once it has ended. Raises RunNotFoundError."""
+        self._call(Method.RUN_KILL, KillParams(run=run), Nothing)
 
     def map(
         self, programs: Programs, concurrency: int = 8, progress: Progress | None = None

@@ -247,7 +247,8 @@ class Connection(asyncio.Protocol):
     def _answer(self, identity: RequestId, task: asyncio.Task[Any]) -> None:
         """Every request comes by here once, also one that was cancelled before it began."""
         self._runs.pop(identity, None)
-        self._early_input.pop(identity, None)
+        if not self.closed.done():  # else a kept run may begin yet, and gets it
+            self._early_input.pop(identity, None)
         self._release((_EARLY, identity))
         del self._tasks[identity]
         try:
@@ -315,6 +316,10 @@ class _RequestContext:
         self._identity = identity
         self.owner = connection.owner
         self.client = id(connection)
+
+    @property
+    def connected(self) -> bool:
+        return not self._connection.closed.done()
 
     def is_active(self, run: ActiveRun) -> None:
         self._connection.run_is_active(self._identity, run)

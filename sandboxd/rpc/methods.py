@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -14,10 +15,12 @@ from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.debug import explain_facts, explain_record
 from sandboxd.run.history import History
+from sandboxd.run.kept import KeptRuns
 from sandboxd.run.limits import to_limits
 from sandboxd.run.runner import Runner, RunRequest
 from sandboxd_client.protocol import (
     PROTOCOL,
+    AttachParams,
     Base64,
     Check,
     DebugParams,
@@ -28,10 +31,12 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    KillParams,
     LanguageInfo,
     LimitsInfo,
     Method,
     NoParams,
+    Nothing,
     OutputForm,
     Params,
     PoolStatus,
@@ -68,6 +73,10 @@ class Context(Sink, Protocol):
     client: int
     """Tells its connections apart."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still there."""
+
     def use_raw_output(self, *, raw: bool) -> None:
         """The form of output on this connection, from here on."""
 
@@ -80,6 +89,7 @@ class Methods:
 
     def __init__(self, runner: Runner, history: History, sources: Sources) -> None:
         self._runner = runner
+        self._kept = KeptRuns(runner.run, history)
         self._history = history
         self._sources = sources
         self._began = time.monotonic()
@@ -117,8 +127,29 @@ class Methods:
             label=params.label,
             stream=params.stream,
             capture=params.capture,
+            keep=params.keep,
         )
+        if params.keep:
+            return await self._run_kept(request, context)
         return await self._runner.run(request, context, context.is_active)
+
+    async def _run_kept(self, request: RunRequest, context: Context) -> RunResult:
+        kept = self._kept.start(request, context, context.is_active)
+        try:
+            return await kept.follow(context, stream=request.stream)
+        except asyncio.CancelledError:
+            if context.connected:
+                await kept.kill()
+            else:
+                kept.leave()
+            raise
+
+    async def attach(self, params: AttachParams, context: Context) -> RunResult:
+        return await self._kept.attach(_reader(context), params, context)
+
+    async def kill(self, params: KillParams, context: Context) -> Nothing:
+        await self._kept.kill(_reader(context), params.run)
+        return Nothing()
 
     async def languages(self, _: NoParams, __: Context) -> list[LanguageInfo]:
         return self._sources.languages()
@@ -217,6 +248,15 @@ HANDLERS: dict[str, Handler] = {
         InitializeParams, Methods.initialize, InitializeResult, "Who serves, and what it has."
     ),
     Method.RUN: Handler(RunParams, Methods.run, RunResult, "Runs a program to its end."),
+    Method.RUN_ATTACH: Handler(
+        AttachParams,
+        Methods.attach,
+        RunResult,
+        "Joins a kept run of the caller's: its output, then its result; also after its end.",
+    ),
+    Method.RUN_KILL: Handler(
+        KillParams, Methods.kill, Nothing, "Ends a kept run of the caller's, and waits for its end."
+    ),
     Method.LANGUAGES: Handler(NoParams, Methods.languages, list[LanguageInfo], "What can be run."),
     Method.STATUS: Handler(NoParams, Methods.status, StatusResult, "Pools, queue and totals."),
     Method.HEALTH: Handler(

@@ -141,6 +141,11 @@ class ActiveRun:
             self.stalled = False
             self._guest.resume()
 
+    def kill(self) -> None:
+        """Ends the program; `ended` will follow, with what was printed until then."""
+        if not self.ended_future.done():
+            self._guest.kill()
+
     def mute(self) -> None:
         """Nobody listens any more; what still comes is thrown away."""
         self._stream = False

@@ -90,6 +90,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     label: str | None = None
     stream: bool = True
     capture: bool = True
+    keep: bool = False
+    """Its output is kept in memory while nobody reads it."""
 
 
 class Runner:
@@ -187,10 +189,14 @@ class Runner:
             )
         if profile.network and not variant.network:
             variant = msgspec.structs.replace(variant, network=True)
-        if request.capture and limits.output > self.config.limits.capture:
+        if (request.capture or request.keep) and limits.output > self.config.limits.capture:
             raise InvalidLimitsError(
-                f"limits.output is {limits.output} bytes; over {self.config.limits.capture} the "
-                'result cannot hold the output: stream it, with "capture": false',
+                f"limits.output is {limits.output} bytes; over {self.config.limits.capture} "
+                + (
+                    "the output of a run cannot be kept: ask for less"
+                    if request.keep
+                    else 'the result cannot hold the output: stream it, with "capture": false'
+                ),
                 limit="output",
                 max=int(self.config.limits.capture),
             )

@@ -122,7 +122,7 @@ def client(served: ServiceThread) -> Iterator[Client]:
 # --- programs ---
 
 
-@pytest.mark.parametrize("option", ["timeout", "stream", "keep"])
+@pytest.mark.parametrize("option", ["timeout", "stream", "stay"])
 def test_an_option_that_does_not_exist_is_refused_where_the_program_is_made(option: str) -> None:
     with pytest.raises(TypeError):
         Program("python", "", **{option: 5})  # type: ignore[arg-type]

@@ -34,17 +34,19 @@ def from_blob(blob: str | dict[str, str]) -> bytes:
 
 
 class QuickRun:
-    """One run on a connection of its own; closing that kills the program."""
+    """One run on a connection of its own; closing that kills the program, unless it is kept."""
 
-    def __init__(self, socket: str, params: dict[str, Any]) -> None:
+    def __init__(self, socket: str, params: dict[str, Any], method: str = "run") -> None:
         self._connection = Connection(socket)
         self._stream: tuple[str, int] | None = None
         """The stream and size of output whose bytes have not arrived yet."""
         self._ahead = 0
+        self.run: str | None = None
+        """Its id, known once it has started."""
         self.result: dict[str, Any] | None = None
         """Known once the run has ended."""
         self._send(id=_RAW, method="initialize", params={"output": "raw"})
-        self._send(id=_RUN, method="run", params=params)
+        self._send(id=_RUN, method=method, params=params)
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -89,6 +91,8 @@ class QuickRun:
         match message.get("method"):
             case "run.output":
                 self._stream = params["stream"], params["size"]
+            case "run.started":
+                self.run = params["run"]
             case "run.stdin":
                 self._ahead -= params["taken"]
             case None if message.get("id") == _RUN:

@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take these files of the work folder back",
     )
     files.add_argument("--into", default=".", metavar="DIR", help="and put them here")
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="print the run's id and let it go on, without stdin; see `sandbox attach`",
+    )
     parser.add_argument("--fresh", action="store_true", help="a container of its own, used once")
     parser.add_argument("--network", action="store_true", help="needs the operator's leave")
     parser.add_argument("--writable", action="store_true", help="a root that can be written to")
@@ -76,10 +81,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     code = _program(arguments)
     feeds = bool(arguments.code or arguments.file not in (None, "-")) and _has_stdin()
+    feeds = feeds and not arguments.detach
     socket = arguments.socket or default_socket_name()
     running = QuickRun(socket, _params(arguments, code, streams_stdin=feeds))
+    if arguments.detach:
+        return _detach(running, as_json=arguments.json)
+    exit_code, result = pass_on(running, arguments, feed=feeds, verbose=arguments.verbose)
+    if arguments.explain and result["status"] != "ok":
+        _explain(socket, result["run"])
+    return exit_code
+
+
+def _detach(running: QuickRun, *, as_json: bool) -> int:
+    poll = select.poll()
+    poll.register(running, select.POLLIN)
     with contextlib.closing(running):
-        for stream, data in _output(running, feed=feeds):
+        while running.run is None:
+            poll.poll()
+            list(running.take())
+    sys.stdout.write(f'{{"run": "{running.run}"}}\n' if as_json else f"{running.run}\n")
+    return 0
+
+
+def pass_on(
+    running: QuickRun, arguments: argparse.Namespace, *, feed: bool, verbose: bool
+) -> tuple[int, dict[str, Any]]:
+    """Puts a run's output and files where they belong; gives its exit code and its result."""
+    with contextlib.closing(running):
+        for stream, data in _output(running, feed=feed):
             if not arguments.json:
                 _write(1 if stream == "stdout" else 2, data)
     result = running.result
@@ -91,11 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
     else:
-        _tell_end(result, verbose=arguments.verbose)
-    if arguments.explain and result["status"] != "ok":
-        _explain(socket, result["run"])
-    exit_code: int = result["exit_code"]
-    return exit_code
+        _tell_end(result, verbose=verbose)
+    return result["exit_code"], result
 
 
 def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) -> dict[str, Any]:
@@ -119,7 +145,9 @@ def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) ->
         "profile": arguments.profile,
         "packages": arguments.packages,
         "label": arguments.label,
-        "capture": arguments.json,
+        "stream": not arguments.detach,
+        "capture": arguments.json or arguments.detach,
+        "keep": arguments.detach,
     }
 
 
