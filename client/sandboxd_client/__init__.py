@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # as `typing` has it, which this is not to import
     from typing import Any
 
-    from sandboxd_client._wire import Event, Output, Started
+    from sandboxd_client._wire import Event, Output, Queued, Started
     from sandboxd_client.aio import AsyncClient, AsyncRunStream
     from sandboxd_client.batch import (
         Program,
@@ -80,6 +80,7 @@ __all__ = [
     "PayloadTooLargeError",
     "Program",
     "QueueFullError",
+    "Queued",
     "QuotaExceededError",
     "RemoteError",
     "Reuse",
@@ -104,7 +105,7 @@ __all__ = [
 
 
 _HOMES = {
-    "_wire": "Event Output Started",
+    "_wire": "Event Output Queued Started",
     "aio": "AsyncClient AsyncRunStream",
     "batch": "Program aimap_programs amap_programs imap_programs map_programs",
     "errors": (

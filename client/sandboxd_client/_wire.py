@@ -19,6 +19,7 @@ from sandboxd_client.protocol import (
     Reuse,
     RunOutput,
     RunParams,
+    RunQueued,
     RunStarted,
     RunStdin,
     Status,
@@ -47,6 +48,15 @@ class _Addressed(Struct):
     """The part of a notification's params that says which request it is about."""
 
     id: RequestId
+
+
+class Queued(Struct, frozen=True):
+    """Where a run stands that has to wait for a container."""
+
+    position: int
+    """1 for the next; owners take turns."""
+    estimate: float | None
+    """Seconds until it starts, where that is known."""
 
 
 class Started(Struct, frozen=True):
@@ -94,6 +104,7 @@ _encoder = msgspec.json.Encoder()
 _incoming = msgspec.json.Decoder(Incoming)
 _addressed = msgspec.json.Decoder(_Addressed)
 _output = msgspec.json.Decoder(RunOutput)
+_queued = msgspec.json.Decoder(RunQueued)
 _started = msgspec.json.Decoder(RunStarted)
 _stdin = msgspec.json.Decoder(RunStdin)
 
@@ -129,7 +140,7 @@ def about(message: Incoming) -> RequestId | None:
         return None
 
 
-def to_event(message: Incoming) -> Event | Piece | StdinTaken | None:
+def to_event(message: Incoming) -> Event | Piece | Queued | StdinTaken | None:
     """The event in a notification; None for kinds newer than this client."""
     match message.method:
         case Method.RUN_OUTPUT:
@@ -139,6 +150,9 @@ def to_event(message: Incoming) -> Event | Piece | StdinTaken | None:
                 return Piece(output.seq, stream, output.size, None)
             data = b"" if output.data is UNSET else from_blob(output.data)
             return Piece(output.seq, stream, len(data), data)
+        case Method.RUN_QUEUED:
+            queued = _queued.decode(message.params)
+            return Queued(queued.position, queued.estimate)
         case Method.RUN_STARTED:
             started = _started.decode(message.params)
             return Started(started.run, started.warm, started.queued)

@@ -20,7 +20,9 @@ from sandboxd_client._wire import (
     Incoming,
     Output,
     Piece,
+    Queued,
     RunOptions,
+    Started,
     StdinTaken,
     about,
     input_line,
@@ -76,6 +78,8 @@ class AsyncRunStream:
     a client share its connection: one whose events nobody takes holds up the others.
     """
 
+    queued: Queued | None = None
+    """Where the run stands, while it waits for a container."""
     seq: int | None = None
     """The number of the last output that came, for `AsyncClient.attach`."""
 
@@ -138,6 +142,11 @@ class AsyncRunStream:
         if isinstance(event, StdinTaken):
             self._stdin_taken += event.count
             return None
+        if isinstance(event, Queued):
+            self.queued = event
+            return None
+        if isinstance(event, Started):
+            self.queued = None
         if isinstance(event, Piece):
             if event.data is None:
                 raise SandboxError(

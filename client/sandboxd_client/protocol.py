@@ -544,6 +544,16 @@ class HealthResult(Struct, frozen=True):
 # --- notifications to the client ---
 
 
+class RunQueued(Struct, frozen=True):
+    """When a run has to wait for a container, and at most once a second as that changes."""
+
+    id: RequestId
+    position: int
+    """Among those that wait, 1 for the next; owners take turns."""
+    estimate: float | None
+    """Seconds until it starts, by how long runs took of late; None where that is not known."""
+
+
 class RunStarted(Struct, frozen=True):
     id: RequestId
     run: str
@@ -582,6 +592,7 @@ class Method(enum.StrEnum):
     RUN_KILL = "run.kill"
     RUN_INPUT = "run.input"
     RUN_STDIN = "run.stdin"
+    RUN_QUEUED = "run.queued"
     RUN_STARTED = "run.started"
     RUN_OUTPUT = "run.output"
     CANCEL = "$/cancelRequest"

@@ -23,7 +23,9 @@ from sandboxd_client._wire import (
     Incoming,
     Output,
     Piece,
+    Queued,
     RunOptions,
+    Started,
     StdinTaken,
     input_line,
     notification_line,
@@ -79,6 +81,8 @@ class RunStream:
     Leaving it before the end kills the program, unless it is a kept one.
     """
 
+    queued: Queued | None = None
+    """Where the run stands, while it waits for a container."""
     seq: int | None = None
     """The number of the last output that came, for `Client.attach`."""
 
@@ -180,6 +184,11 @@ class RunStream:
         if isinstance(event, StdinTaken):
             self._stdin_taken += event.count
             return None
+        if isinstance(event, Queued):
+            self.queued = event
+            return None
+        if isinstance(event, Started):
+            self.queued = None
         if isinstance(event, Piece):
             if event.data is None:
                 self._raw = event

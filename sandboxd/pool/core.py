@@ -163,6 +163,14 @@ class PoolCore:
     def waiting(self) -> int:
         return len(self._queue)
 
+    def queue(self) -> Iterator[Waiter]:
+        """Those who wait, in the order of their turns."""
+        return iter(self._queue)
+
+    def position(self, waiter: Waiter) -> int:
+        """The place of one that waits, 1 for who is next."""
+        return self._queue.position(waiter)
+
     # --- what happens ---
 
     def request(self, waiter: Waiter, now: float) -> list[Action]:

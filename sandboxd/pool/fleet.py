@@ -23,6 +23,7 @@ from sandboxd.errors import (
 from sandboxd.pool.core import Settings
 from sandboxd.pool.pool import Lease, Plan, Pool, Slots
 from sandboxd.pool.reaper import sweep
+from sandboxd.pool.waiting import Tell
 from sandboxd_client.protocol import PoolStatus
 
 _log = structlog.get_logger("sandboxd.pool")
@@ -137,7 +138,7 @@ class Fleet:
         await pool.close(UnknownLanguageError("this language was removed from the configuration"))
         self._leaving.discard(pool)
 
-    async def lease(
+    async def lease(  # noqa: PLR0913 - what one run may want of its container
         self,
         profile: str,
         variant: Variant,
@@ -147,6 +148,7 @@ class Fleet:
         fresh: bool,
         timeout: float,
         resources: Resources,
+        tell: Tell | None = None,
     ) -> Lease:
         """See Pool.lease."""
         if self._closed:
@@ -158,7 +160,7 @@ class Fleet:
             )
         pool = self._pool(profile, variant)
         return await pool.lease(
-            owner, client=client, fresh=fresh, timeout=timeout, resources=resources
+            owner, client=client, fresh=fresh, timeout=timeout, resources=resources, tell=tell
         )
 
     def refuse(self) -> None:

@@ -35,6 +35,7 @@ from sandboxd.pool.guest import Guest
 from sandboxd.pool.queue import Waiter
 from sandboxd.pool.state import State
 from sandboxd.pool.verify import child_faults, container_faults, parse_status
+from sandboxd.pool.waiting import Announcer, Tell
 from sandboxd_client.protocol import PoolStatus
 
 _log = structlog.get_logger("sandboxd.pool")
@@ -146,6 +147,7 @@ class Pool:
         self._slots = slots
         self._starts = starts
         self._core = PoolCore(settings, random.random)
+        self._announcer = Announcer(self._core)
         self._containers: dict[int, _Container] = {}
         self._futures: dict[int, asyncio.Future[Member]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -200,9 +202,18 @@ class Pool:
     # --- leases ---
 
     async def lease(
-        self, owner: int, *, client: int = 0, fresh: bool, timeout: float, resources: Resources
+        self,
+        owner: int,
+        *,
+        client: int = 0,
+        fresh: bool,
+        timeout: float,
+        resources: Resources,
+        tell: Tell | None = None,
     ) -> Lease:
         """A container for one run; with `fresh`, one that nobody has used.
+
+        Whoever has to wait is told its place, and again when that changes.
 
         Raises QueueFullError when too many wait or the time is up, and whatever
         keeps containers from being started when there is none to wait for.
@@ -214,14 +225,16 @@ class Pool:
             )
         asked = time.monotonic()
         waiter = Waiter(owner=owner, fresh=fresh, client=client)
-        member, waited = await self._wait_for_member(waiter, timeout)
+        member, waited = await self._wait_for_member(waiter, timeout, tell)
         container = self._containers[member.id]
         lease = Lease(self, member, container, time.monotonic() - asked if waited else 0.0)
         if resources != self._plan.resources:
             await self._give(lease, container, resources)
         return lease
 
-    async def _wait_for_member(self, waiter: Waiter, timeout: float) -> tuple[Member, bool]:
+    async def _wait_for_member(
+        self, waiter: Waiter, timeout: float, tell: Tell | None
+    ) -> tuple[Member, bool]:
         """The member that was handed to a waiter, and whether it had to wait."""
         future = self._ask_for_member(waiter)
         waited = False
@@ -229,6 +242,8 @@ class Pool:
             async with asyncio.timeout(timeout):
                 while True:
                     if not future.done():
+                        if tell is not None and not waited:
+                            self._announcer.join(waiter, tell)
                         waited = True
                         await future
                     member = future.result()
@@ -248,6 +263,8 @@ class Pool:
             raise
         finally:
             del self._futures[id(waiter)]
+            if waited:
+                self._announcer.leave(waiter)
             if self._core.give_up(waiter):
                 self.tick()  # what comes for it goes to somebody else
 
@@ -269,12 +286,14 @@ class Pool:
 
     def give_back(self, member: Member, fault: str | None, *, changed_resources: bool) -> None:
         """A lease has ended."""
+        now = time.monotonic()
+        self._announcer.served(now - member.leased_at)
         container = self._containers.get(member.id)
         if container is not None and container.guest is not None and not container.guest.namespaces:
             fault = fault or "this host gives a run no namespaces of its own"
         if container is not None and changed_resources and fault is None:
             container.restoring = self._spawn(self._restore(member, container))
-        self._act(self._core.returned(member, fault, time.monotonic()))
+        self._act(self._core.returned(member, fault, now))
         if container is not None and container.guest is not None and container.guest.waits:
             self._recycled(member)  # it was quicker than whoever had the lease
         if member.state is State.RECYCLING:

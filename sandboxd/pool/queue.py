@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
@@ -82,10 +82,39 @@ class FairQueue:
             return None
         # Nobody who could be served may be: as many rounds pass as the first needs.
         most, waiter = max(indebted, key=lambda pair: pair[0])
-        rounds = math.floor(-most / _QUANTUM) + 1
+        rounds = _rounds(most)
         for line in self._lines.values():
             line.balance = min(_QUANTUM, line.balance + rounds * _QUANTUM)
         return self._take(waiter)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        """Everybody in the order of their turns, were each content with what comes."""
+        groups: dict[int, list[Iterator[Waiter]]] = {}
+        for line in self._lines.values():
+            turns = _in_turn([iter(own) for own in line.clients.values()])
+            groups.setdefault(_rounds(line.balance), []).append(turns)
+        for _, turns_of_lines in sorted(groups.items()):
+            yield from _in_turn(turns_of_lines)
+
+    def position(self, waiter: Waiter) -> int:
+        """The place of one that waits in that order, counted from 1.
+
+        Quick for who came last of its client, however many wait.
+        """
+        line = self._lines[waiter.owner]
+        own = line.clients[waiter.client]
+        behind = next(at for at, other in enumerate(reversed(own)) if other is waiter)
+        lengths = {client: len(each) for client, each in line.clients.items()}
+        place = _place(len(own) - 1 - behind, waiter.client, lengths)
+        rounds = _rounds(line.balance)
+        first, beside = 0, {}
+        for owner, each in self._lines.items():
+            length = sum(map(len, each.clients.values()))
+            if _rounds(each.balance) < rounds:
+                first += length
+            elif _rounds(each.balance) == rounds:
+                beside[owner] = length
+        return first + _place(place, waiter.owner, beside) + 1
 
     def charge(self, owner: int, seconds: float) -> None:
         """A run of this owner has held a container for so long."""
@@ -120,3 +149,30 @@ class FairQueue:
             del line.clients[waiter.client]
         if not line.clients:
             del self._lines[waiter.owner]
+
+
+def _rounds(balance: float) -> int:
+    """So many rounds pass until an owner may be served."""
+    return 0 if balance > 0 else math.floor(-balance / _QUANTUM) + 1
+
+
+def _in_turn(lines: Iterable[Iterator[Waiter]]) -> Iterator[Waiter]:
+    """One of each line, again and again."""
+    left = deque(lines)
+    while left:
+        line = left.popleft()
+        for waiter in line:
+            yield waiter
+            left.append(line)
+            break
+
+
+def _place(depth: int, own: int, lengths: dict[int, int]) -> int:
+    """Where the one at a depth of its own line comes when the lines take turns."""
+    place, turns = depth, depth + 1
+    for line, length in lengths.items():
+        if line == own:
+            turns = depth  # lines behind it have had one turn less
+        else:
+            place += min(length, turns)
+    return place

@@ -32,6 +32,7 @@ from sandboxd_client.protocol import (
     Request,
     RequestId,
     RunOutput,
+    RunQueued,
     RunStarted,
     RunStdin,
     from_blob,
@@ -323,6 +324,11 @@ class _RequestContext:
 
     def is_active(self, run: ActiveRun) -> None:
         self._connection.run_is_active(self._identity, run)
+
+    def queued(self, position: int, estimate: float | None) -> None:
+        self._connection.notify(
+            Method.RUN_QUEUED, RunQueued(id=self._identity, position=position, estimate=estimate)
+        )
 
     def started(self, run: str, *, warm: bool, queued: float) -> None:
         self._connection.notify(

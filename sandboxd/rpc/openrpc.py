@@ -15,6 +15,7 @@ from sandboxd_client.protocol import (
     InputParams,
     Method,
     RunOutput,
+    RunQueued,
     RunStarted,
     RunStdin,
 )
@@ -23,6 +24,7 @@ _REF = "#/components/schemas/{name}"
 _NOTIFICATIONS: dict[Method, tuple[type, str]] = {
     Method.RUN_INPUT: (InputParams, "From the client: stdin for a run that streams it."),
     Method.CANCEL: (CancelParams, "From the client: kills a run; its request answers -32800."),
+    Method.RUN_QUEUED: (RunQueued, "To the client: the run waits, and where it stands."),
     Method.RUN_STARTED: (RunStarted, "To the client: the program was handed to a container."),
     Method.RUN_OUTPUT: (RunOutput, "To the client: output, as it is printed."),
     Method.RUN_STDIN: (RunStdin, "To the client: the program's side took so much stdin."),

@@ -22,6 +22,9 @@ _NOTES_KEPT = 65536
 class Sink(Protocol):
     """Where a run's events go. Nothing here waits."""
 
+    def queued(self, position: int, estimate: float | None) -> None:
+        """It has to wait; see `sandboxd.pool.waiting.Tell`."""
+
     def started(self, run: str, *, warm: bool, queued: float) -> None: ...
 
     @property

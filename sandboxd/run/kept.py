@@ -111,6 +111,10 @@ class KeptRun:
 
     # --- as the sink of the run ---
 
+    def queued(self, position: int, estimate: float | None) -> None:
+        if self._starter is not None:
+            self._starter.queued(position, estimate)
+
     def started(self, run: str, *, warm: bool, queued: float) -> None:
         self.run = run
         self._on_started(self)

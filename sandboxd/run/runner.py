@@ -251,6 +251,7 @@ class Runner:
             fresh=request.fresh,
             timeout=self.config.pool.queue_timeout,
             resources=to_resources(limits, plan.language),
+            tell=sink.queued,
         ) as lease:
             leased = time.monotonic()
             keep = limits.output if request.capture else self._history_keeps

@@ -135,3 +135,30 @@ def test_its_length_is_the_number_of_those_who_wait(steps: list[tuple[str, int]]
                 waiting.clear()
         assert len(queue) == len(waiting)
         assert {head.owner for head in queue.heads()} == {each.owner for each in waiting}
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("push"), st.integers(0, 3), st.integers(0, 2)),
+            st.tuples(st.just("charge"), st.integers(0, 3), st.integers(0, 40)),
+            st.tuples(st.just("take"), st.just(0), st.just(0)),
+        ),
+        max_size=60,
+    )
+)
+def test_the_place_that_one_is_told_is_its_turn_unless_something_happens(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    queue, left = FairQueue(), list[Waiter]()
+    for what, owner, number in steps:
+        if what == "push":
+            left.append(waiter(owner, client=number))
+            queue.push(left[-1])
+        elif what == "charge":
+            queue.charge(owner, number / 100)
+        elif (taken := queue.take(lambda _: True)) is not None:
+            left.remove(taken)
+    order = list(queue)
+    assert [queue.position(each) for each in order] == list(range(1, len(left) + 1))
+    assert take_all(queue) == order

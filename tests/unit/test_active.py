@@ -44,6 +44,8 @@ class Recorder:
 
     # as a sink
 
+    def queued(self, position: int, estimate: float | None) -> None: ...
+
     def started(self, run: str, *, warm: bool, queued: float) -> None: ...
 
     raw = False

@@ -41,6 +41,8 @@ class QuickRun:
         self._stream: tuple[str, int] | None = None
         """The stream and size of output whose bytes have not arrived yet."""
         self._ahead = 0
+        self.queued: dict[str, Any] | None = None
+        """Its place in the queue, while it waits."""
         self.run: str | None = None
         """Its id, known once it has started."""
         self.result: dict[str, Any] | None = None
@@ -91,8 +93,10 @@ class QuickRun:
         match message.get("method"):
             case "run.output":
                 self._stream = params["stream"], params["size"]
+            case "run.queued":
+                self.queued = params
             case "run.started":
-                self.run = params["run"]
+                self.queued, self.run = None, params["run"]
             case "run.stdin":
                 self._ahead -= params["taken"]
             case None if message.get("id") == _RUN:

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Self
 
 _CHUNK = 64 * 1024
 _LIMITS = ("timeout", "memory", "cpus", "pids", "tmp", "output")
@@ -95,10 +95,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _detach(running: QuickRun, *, as_json: bool) -> int:
     poll = select.poll()
     poll.register(running, select.POLLIN)
-    with contextlib.closing(running):
+    with contextlib.closing(running), _Place() as place:
         while running.run is None:
             poll.poll()
             list(running.take())
+            place.show(running.queued)
     sys.stdout.write(f'{{"run": "{running.run}"}}\n' if as_json else f"{running.run}\n")
     return 0
 
@@ -107,8 +108,8 @@ def pass_on(
     running: QuickRun, arguments: argparse.Namespace, *, feed: bool, verbose: bool
 ) -> tuple[int, dict[str, Any]]:
     """Puts a run's output and files where they belong; gives its exit code and its result."""
-    with contextlib.closing(running):
-        for stream, data in _output(running, feed=feed):
+    with contextlib.closing(running), _Place() as place:
+        for stream, data in _output(running, place, feed=feed):
             if not arguments.json:
                 _write(1 if stream == "stdout" else 2, data)
     result = running.result
@@ -201,7 +202,32 @@ def _has_stdin() -> bool:
     return False
 
 
-def _output(running: QuickRun, *, feed: bool) -> Iterator[tuple[str, bytes]]:
+class _Place:
+    """Where a run stands in the queue, in the last line of a terminal; nowhere else."""
+
+    def __init__(self) -> None:
+        self._terminal = os.isatty(2)
+        self._shown: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.show(None)
+
+    def show(self, queued: dict[str, Any] | None) -> None:
+        if queued == self._shown or not self._terminal:
+            return
+        self._shown, words = queued, ""
+        if queued:
+            words = f"sandbox: waiting, number {queued['position']} in the queue"
+            if queued["estimate"] is not None:
+                words += f", about {queued['estimate']:.0f} s"
+        sys.stderr.write(f"\r\x1b[K{words}")
+        sys.stderr.flush()
+
+
+def _output(running: QuickRun, place: _Place, *, feed: bool) -> Iterator[tuple[str, bytes]]:
     """What is printed, as it comes, while our own stdin goes to the program as it takes it."""
     poll = select.poll()
     poll.register(running, select.POLLIN)
@@ -219,7 +245,10 @@ def _output(running: QuickRun, *, feed: bool) -> Iterator[tuple[str, bytes]]:
                 data = os.read(0, _CHUNK)
                 running.send_stdin(data)
                 open_stdin = bool(data)
-        yield from running.take()
+        for printed in running.take():
+            place.show(running.queued)
+            yield printed
+        place.show(running.queued)
 
 
 def _write(descriptor: int, data: bytes) -> None:
