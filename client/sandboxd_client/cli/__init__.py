@@ -30,6 +30,7 @@ _SUMMARIES = {
     "history": ("history", "runs that have ended, newest first"),
     "show": ("history", "one run: its code and what it printed"),
     "status": ("look", "pools, queue and totals"),
+    "top": ("top", "the same, live, with rates and the last runs"),
     "languages": ("look", "what can be run"),
     "health": ("look", "what is in order and what is not"),
 }

@@ -12,6 +12,7 @@ from sandboxd_client.errors import SandboxError
 from sandboxd_client.protocol import Blob, RunRecord, RunSummary, Status, from_blob
 from sandboxd_client.sync import Client
 
+HEADER = ("RUN", "STARTED", "LANGUAGE", "STATUS", "EXIT", "TIME", "LABEL")
 _PAGE = 1000
 """The most runs that the daemon lists at once."""
 
@@ -43,7 +44,13 @@ def history(arguments: argparse.Namespace) -> int:
         runs = _list(client, arguments)
     if arguments.json:
         return print_json(runs)
-    rows = [
+    print_table(HEADER, rows(runs))
+    return 0
+
+
+def rows(runs: list[RunSummary]) -> list[tuple[object, ...]]:
+    """A line of a table for each run, under HEADER."""
+    return [
         (
             run.run,
             _local(run.started_at),
@@ -55,8 +62,6 @@ def history(arguments: argparse.Namespace) -> int:
         )
         for run in runs
     ]
-    print_table(("RUN", "STARTED", "LANGUAGE", "STATUS", "EXIT", "TIME", "LABEL"), rows)
-    return 0
 
 
 def _list(client: Client, arguments: argparse.Namespace) -> list[RunSummary]:
