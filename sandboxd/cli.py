@@ -26,6 +26,7 @@ from sandboxd.languages import Languages
 from sandboxd.languages import load as load_languages
 from sandboxd.rpc.openrpc import document, page
 from sandboxd.run.profiles import make_profiles
+from sandboxd_client.cli import completion
 
 _out = Console()
 _err = Console(stderr=True)
@@ -100,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     example.set_defaults(run=_config_example)
     check = commands.add_parser("check-config", help="read the configuration and say what is wrong")
     check.set_defaults(run=_check_config)
+
+    complete = commands.add_parser("completion", help="print what makes a shell complete this")
+    complete.add_argument("shell", choices=completion.SHELLS)
+    complete.set_defaults(run=_completion)
     return parser
 
 
@@ -137,6 +142,11 @@ def _openrpc(arguments: argparse.Namespace) -> int:
         sys.stdout.write(page(described))
     else:
         sys.stdout.write(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(completion.script(_parser(), arguments.shell))
     return 0
 
 

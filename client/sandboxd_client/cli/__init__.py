@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 """As of a program that SIGPIPE ends."""
 
-_SUMMARIES = {
+SUMMARIES = {
     "run": ("run", "run a program, and exit with its code (124 at a timeout)"),
     "attach": ("kept", "join a run that was started with --detach, from its beginning"),
     "kill": ("kept", "end a run that was started with --detach"),
@@ -33,15 +33,16 @@ _SUMMARIES = {
     "top": ("top", "the same, live, with rates and the last runs"),
     "languages": ("look", "what can be run"),
     "health": ("look", "what is in order and what is not"),
+    "completion": ("completion", "print what makes a shell complete this command"),
 }
 """Where each command lives: no other module is loaded for it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
-    if given and given[0] in _SUMMARIES:
-        return _run(_command(given[0]), given[1:])
-    told = (f"  {name:<12} {summary}\n" for name, (_, summary) in _SUMMARIES.items())
+    if given and given[0] in SUMMARIES:
+        return _run(find_command(given[0]), given[1:])
+    told = (f"  {name:<12} {summary}\n" for name, (_, summary) in SUMMARIES.items())
     parser = argparse.ArgumentParser(
         prog="sandbox",
         description=__doc__,
@@ -49,15 +50,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=f"commands:\n{''.join(told)}\nsandbox COMMAND --help tells more.",
     )
     parser.add_argument("--version", action="version", version=f"sandbox {__version__}")
-    parser.add_argument("command", choices=_SUMMARIES, metavar="COMMAND")
+    parser.add_argument("command", choices=SUMMARIES, metavar="COMMAND")
     parser.parse_args(given)
     return 2  # parse_args leaves by itself for every command line that comes here
 
 
-def _command(name: str) -> Command:
-    module = importlib.import_module(f"sandboxd_client.cli.{_SUMMARIES[name][0]}")
+def find_command(name: str) -> Command:
+    """The command of a name; loads its module."""
+    module = importlib.import_module(f"sandboxd_client.cli.{SUMMARIES[name][0]}")
     found: Command = next(command for command in module.COMMANDS if command.name == name)
     return found
+
+
+def add_arguments(parser: argparse.ArgumentParser, command: Command) -> None:
+    """A command's own, and those that all have."""
+    command.add_arguments(parser)
+    parser.add_argument("--socket", metavar="FILE", help="the daemon's socket")
+    parser.add_argument(
+        "--daemon",
+        choices=("auto", "never"),
+        default="never",
+        help="auto: start a daemon if none listens",
+    )
 
 
 def _run(command: Command, given: list[str]) -> int:
@@ -69,16 +83,9 @@ def _run(command: Command, given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=f"sandbox {command.name}",
         usage=command.usage,
-        description=_SUMMARIES[command.name][1],
+        description=SUMMARIES[command.name][1],
     )
-    command.add_arguments(parser)
-    parser.add_argument("--socket", help="the daemon's socket")
-    parser.add_argument(
-        "--daemon",
-        choices=("auto", "never"),
-        default="never",
-        help="auto: start a daemon if none listens",
-    )
+    add_arguments(parser, command)
     arguments = parser.parse_intermixed_args(own)
     arguments.args = rest
     try:
