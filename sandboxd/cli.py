@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments)
     except SandboxdError as error:
-        _err.print(f"sandboxd: {error}", style="red", markup=False, highlight=False)
+        _err.print(f"sandboxd: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     about = settings.add_subparsers(required=True, metavar="ACTION")
     example = about.add_parser("example", help="print one with every key, explained")
     example.set_defaults(run=_config_example)
+    show = about.add_parser("show", help="print every setting, and where its value comes from")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(run=_config_show)
     check = commands.add_parser("check-config", help="read the configuration and say what is wrong")
     check.set_defaults(run=_check_config)
 
@@ -152,6 +155,24 @@ def _completion(arguments: argparse.Namespace) -> int:
 
 def _config_example(_: argparse.Namespace) -> int:
     sys.stdout.write(units.config_example())
+    return 0
+
+
+def _config_show(arguments: argparse.Namespace) -> int:
+    loaded, sources = config.load_with_sources(arguments.config)
+    settings = sources.settings(loaded)
+    if arguments.json:
+        sys.stdout.write(msgspec.json.encode(settings, enc_hook=int).decode() + "\n")
+        return 0
+    width = max(len(each.name) for each in settings)
+    for each in settings:
+        value = "(not set)" if each.value is None else units.to_toml(each.value)
+        _out.print(
+            f"{each.name:<{width}}  {value:<20}  {each.origin}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     return 0
 
 

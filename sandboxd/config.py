@@ -17,6 +17,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
+from sandboxd.config_problems import problems
+from sandboxd.config_sources import Key, Sources
 from sandboxd.errors import ConfigError
 from sandboxd_client.protocol import MAX_LINE, default_socket, parse_size
 
@@ -247,31 +249,46 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
 
     A file that is named must exist; the default one need not. Raises ConfigError.
     """
+    return load_with_sources(path, environ)[0]
+
+
+def load_with_sources(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Config, Sources]:
+    """The same, and where its values come from."""
     if path is None and CONFIG_VARIABLE in environ:
         path = Path(environ[CONFIG_VARIABLE])
-    values = _read(path or default_path(), must_exist=path is not None)
-    _apply_environment(values, environ)
+    text, values = _read(path or default_path(), must_exist=path is not None)
+    variables = _apply_environment(values, environ)
+    sources = Sources(path or default_path(), text, variables)
     try:
         config = msgspec.convert(values, Config, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"configuration {path or default_path()}: {error}") from None
+    except msgspec.ValidationError:
+        found = problems(values, Config, _decode)
+        told = [f"{sources.place(each.key)}: {each.name}: {each.told}" for each in found]
+        raise ConfigError("\n".join(f"configuration {each}" for each in told)) from None
     _check(config)
-    return config
+    return config, sources
 
 
-def _read(path: Path, *, must_exist: bool) -> dict[str, Any]:
+def _read(path: Path, *, must_exist: bool) -> tuple[str, dict[str, Any]]:
     try:
-        return tomllib.loads(path.read_text())
+        text = path.read_text()
+        return text, tomllib.loads(text)
     except FileNotFoundError:
         if must_exist:
             raise ConfigError(f"configuration {path}: no such file") from None
-        return {}
+        return "", {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration {path}: {error}") from None
 
 
-def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """`SANDBOXD_A__B` sets `[a] b`; the socket's variable is one of them."""
+def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> dict[Key, str]:
+    """`SANDBOXD_A__B` sets `[a] b`; the socket's variable is one of them.
+
+    Returns the variables by what they set.
+    """
+    variables: dict[Key, str] = {}
     for name, text in environ.items():
         if not name.startswith(_PREFIX) or name == CONFIG_VARIABLE:
             continue
@@ -284,6 +301,8 @@ def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> No
             if not isinstance(at, dict):
                 raise ConfigError(f"configuration: {name}: {section} is no section")
         at[key] = _parse_value(text)
+        variables[*sections, key] = name
+    return variables
 
 
 def _parse_value(text: str) -> Any:

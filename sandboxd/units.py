@@ -22,6 +22,7 @@ from msgspec.structs import FieldInfo
 
 from sandboxd import config
 from sandboxd.config import Config, Size
+from sandboxd.config_problems import table_type
 from sandboxd.errors import SetupError
 from sandboxd_client import protocol
 
@@ -233,7 +234,7 @@ def _table(name: str, values: Struct, docs: _Docs, mark: str = "") -> _Lines:
     explained = True
     for field in msgspec.structs.fields(kind):
         value = getattr(values, field.name)
-        if isinstance(value, Struct) or _table_type(field):
+        if isinstance(value, Struct) or table_type(field.type):
             tables.append((field, value))
             continue
         # A text that was told once is not told again.
@@ -248,20 +249,12 @@ def _table(name: str, values: Struct, docs: _Docs, mark: str = "") -> _Lines:
         yield ""
         yield from _comment(docs.fields.get((kind.__name__, field.name), ""))
         path = f"{name}.{field.name}" if name else field.name
-        several = _table_type(field)
+        several = table_type(field.type)
         if several is None:
             yield from _table(path, value, docs)
         else:
             path += f".{_EXAMPLES.get(field.name, 'NAME')}"
             yield from _table(path, _example(several), docs, mark="#")
-
-
-def _table_type(field: FieldInfo) -> type[Struct] | None:
-    """What each table of a key is, if there may be any number of them."""
-    match typing.get_args(field.type):
-        case (_, type() as kind) if issubclass(kind, Struct):
-            return kind
-    return None
 
 
 def _example(kind: type[Struct]) -> Struct:
@@ -281,10 +274,11 @@ def _setting(field: FieldInfo, value: object) -> _Lines:
     elif value is None:
         yield f"# {field.name} = (not set)"
     else:
-        yield f"#{field.name} = {_toml(value)}"
+        yield f"#{field.name} = {to_toml(value)}"
 
 
-def _toml(value: Any) -> str:
+def to_toml(value: Any) -> str:
+    """A value of the configuration as it is written there."""
     if isinstance(value, Size):
         return f'"{_size(value)}"'
     return json.dumps(value)  # which is TOML as well for all else that is here

@@ -59,13 +59,13 @@ def test_an_unknown_key_is_refused_with_its_name(file: Path, text: str, place: s
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("[pool]\nmax = 'many'", "$.pool.max"),
-        ("[pool]\nreuse = 'sometimes'", "$.pool.reuse"),
-        ("[limits.max]\nmemory = '1 elephant'", "$.limits.max.memory"),
-        ("[limits.default]\nmemory = -1", "$.limits.default.memory"),
-        ("[profiles.a]\npackages = []", "$.profiles[...]"),
-        ("[languages.python]\nenabled = 1", "$.languages[...].enabled"),
-        ("pool = 5", "$.pool"),
+        ("[pool]\nmax = 'many'", ".toml:2: pool.max"),
+        ("[pool]\nreuse = 'sometimes'", ".toml:2: pool.reuse"),
+        ("[limits.max]\nmemory = '1 elephant'", ".toml:2: limits.max.memory"),
+        ("[limits.default]\nmemory = -1", ".toml:2: limits.default.memory"),
+        ("[profiles.a]\npackages = []", ".toml:1: profiles.a"),
+        ("[languages.python]\nenabled = 1", ".toml:2: languages.python.enabled"),
+        ("pool = 5", ".toml:1: pool"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place(file: Path, text: str, place: str) -> None:
