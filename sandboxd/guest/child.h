@@ -54,7 +54,7 @@ struct child {
 enum report_kind {
 	REPORT_PREPARED, /* comes with the descriptors of code file and work folder */
 	REPORT_FAILED,
-	REPORT_RESIZED,
+	REPORT_DONE, /* as ordered */
 	REPORT_ENDED, /* every process of the namespace but the init is gone */
 };
 
@@ -69,6 +69,7 @@ struct report {
 enum order_kind {
 	ORDER_SEAL,   /* the program is in: nobody else may join */
 	ORDER_RESIZE, /* the tmpfs is to have so many bytes */
+	ORDER_INTERRUPT,
 	ORDER_END,    /* the program has ended (a template said so) */
 };
 

@@ -24,9 +24,11 @@ enum command {
 	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */
 	CMD_PUT = 'P',	   /* path: make that file in the work folder, for DATA */
 	CMD_DATA = 'D',	   /* bytes appended to that file */
+	CMD_PUT_END = 'Q', /* of a file that is put while the program runs: FILE_END answers */
 	CMD_GO = 'G',	   /* struct go: the run begins */
 	CMD_STDIN = 'I',   /* bytes for the program, within the window */
 	CMD_STDIN_EOF = 'E',
+	CMD_INTERRUPT = 'T', /* SIGINT to the program, and to its process group */
 	CMD_KILL = 'K',	   /* end the run */
 	CMD_LIST = 'L',	   /* say what is in the work folder */
 	CMD_READ = 'R',	   /* path: send that file */
@@ -43,7 +45,7 @@ enum event {
 	EVT_NOTE = 'n',	    /* bytes the runner wrote about itself */
 	EVT_EXIT = 'x',	    /* struct verdict */
 	EVT_FILE = 'f',	    /* bytes answering LIST or READ */
-	EVT_FILE_END = 'g', /* i32 errno: the answer is whole (0) or broke off */
+	EVT_FILE_END = 'g', /* i32 errno: LIST, READ or PUT is done (0) or broke off */
 	EVT_PUT_FAILED = 'p', /* i32 errno, then the path */
 	EVT_FATAL = '!',    /* text: the guest cannot go on and exits */
 };
@@ -60,6 +62,7 @@ enum cause {
 enum {
 	GO_STDIN = 1, /* stdin will follow; otherwise it is at its end at once */
 	GO_HOLD = 2,  /* keep the work folder after EXIT, until RELEASE */
+	GO_NOTES = 4, /* the program goes on talking in notes: there is no limit to them */
 };
 
 struct __attribute__((packed)) go {

@@ -19,7 +19,7 @@ OUTPUT_FLOOD = 64
 _HEADER = struct.Struct("<IB")
 _GO = struct.Struct("<IQB")
 _SIZE = struct.Struct("<Q")
-_STDIN, _HOLD = 1, 2
+_STDIN, _HOLD, _NOTES = 1, 2, 4
 _VERDICT = struct.Struct("<BiiQQQQQI")
 _CREDIT = struct.Struct("<I")
 _ERRNO = struct.Struct("<i")
@@ -33,9 +33,11 @@ class Command(enum.IntEnum):
     SIZE = ord("S")
     PUT = ord("P")
     DATA = ord("D")
+    PUT_END = ord("Q")
     GO = ord("G")
     STDIN = ord("I")
     STDIN_EOF = ord("E")
+    INTERRUPT = ord("T")
     KILL = ord("K")
     LIST = ord("L")
     READ = ord("R")
@@ -109,13 +111,15 @@ def encode_size(size: int) -> bytes:
     return encode(Command.SIZE, _SIZE.pack(size))
 
 
-def encode_go(timeout: float, output_limit: int, *, stdin: bool, hold: bool = False) -> bytes:
+def encode_go(
+    timeout: float, output_limit: int, *, stdin: bool, hold: bool = False, notes: bool = False
+) -> bytes:
     """The frame that begins a run.
 
     The timeout is in seconds; with `hold` its files can be had after its end, until
-    RELEASE.
+    RELEASE; with `notes` there is no limit to what it notes.
     """
-    flags = (_STDIN if stdin else 0) | (_HOLD if hold else 0)
+    flags = (_STDIN if stdin else 0) | (_HOLD if hold else 0) | (_NOTES if notes else 0)
     return encode(Command.GO, _GO.pack(max(1, round(timeout * 1000)), output_limit, flags))
 
 

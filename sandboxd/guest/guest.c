@@ -90,12 +90,14 @@ static void put_failed(const char *path)
 	int32_t number = errno;
 	size_t length = strlen(path);
 
+	close_fd(&guest.put);
+	guest.put_error = number;
+	if (guest.state == RUNNING)
+		return; /* PUT_END asks */
 	memcpy(payload, &number, sizeof(number));
 	memcpy(payload + sizeof(number), path, length);
 	/* One is enough to fail a run; a hundred must not fill the outbox. */
 	outbox_add(&guest.outbox, EVT_PUT_FAILED, payload, sizeof(number) + length);
-	close_fd(&guest.put);
-	guest.put_failed = true;
 }
 
 static char put_path[PATH_MAX];
@@ -104,6 +106,8 @@ static void begin_put(const struct frame *frame)
 {
 	copy_path(frame, put_path);
 	close_fd(&guest.put);
+	if (guest.state == RUNNING)
+		guest.put_error = 0;
 	guest.put = files_create(guest.child.work, put_path);
 	if (guest.put < 0)
 		put_failed(put_path);
@@ -121,6 +125,16 @@ static void continue_put(const struct frame *frame)
 	if (count >= 0)
 		errno = ENOSPC;
 	put_failed(put_path);
+}
+
+/* A run may end while this is on its way: then the file is of no interest any more. */
+static bool may_put(const struct frame *frame)
+{
+	if (guest.state == DRAINING || guest.state == HELD || guest.state == LEAVING)
+		return false;
+	if (guest.state != RUNNING)
+		must_be(WAITING, frame);
+	return true;
 }
 
 static void answer_with_files(const struct frame *frame)
@@ -162,19 +176,23 @@ static void obey(const struct frame *frame)
 		resize(bytes);
 		break;
 	case CMD_PUT:
-		must_be(WAITING, frame);
-		begin_put(frame);
+		if (may_put(frame))
+			begin_put(frame);
 		break;
 	case CMD_DATA:
-		must_be(WAITING, frame);
-		continue_put(frame);
+		if (may_put(frame))
+			continue_put(frame);
+		break;
+	case CMD_PUT_END:
+		close_fd(&guest.put);
+		guest.put_ended = guest.state == RUNNING;
 		break;
 	case CMD_GO:
 		must_be(WAITING, frame);
 		if (frame->length != sizeof(go))
 			fatal("GO of %u bytes", frame->length);
 		memcpy(&go, frame->payload, sizeof(go));
-		if (!guest.put_failed) /* the daemon was told, and gives this child up */
+		if (!guest.put_error) /* the daemon was told, and gives this child up */
 			begin_run(&go);
 		break;
 	case CMD_STDIN:
@@ -183,6 +201,10 @@ static void obey(const struct frame *frame)
 	case CMD_STDIN_EOF:
 		if (guest.state == RUNNING)
 			guest.stdin_ends = true;
+		break;
+	case CMD_INTERRUPT:
+		if (guest.state == RUNNING)
+			interrupt_child();
 		break;
 	case CMD_KILL:
 		if (guest.state == RUNNING)
@@ -262,7 +284,7 @@ static void wait_and_serve(int signals)
 	if (fds[DAEMON].revents)
 		hear_daemon();
 	if (fds[NOTE].revents)
-		pump_note();
+		take_note();
 	if (fds[OUT].revents)
 		pump_output(0);
 	if (fds[ERR].revents)

@@ -13,7 +13,7 @@
 
 enum {
 	STDIN_WINDOW = 262144, /* what the daemon may send ahead of CREDIT */
-	NOTE_LIMIT = 65536,    /* bytes a run; more is thrown away */
+	NOTE_LIMIT = 65536,    /* bytes a run that did not ask for more; the rest is thrown away */
 	OUTPUT_FLOOD = 64,     /* times the output limit, then the run is ended */
 	TEARDOWN_MS = 10000,   /* a namespace that outlives its kill by this is given up */
 	REASON_BYTES = 128,
@@ -44,10 +44,13 @@ struct guest {
 	uint64_t started_us;
 	uint64_t deadline_us; /* 0: none */
 	uint64_t noted;
+	bool note_waits;     /* until what was written before it is sent: */
+	uint64_t ahead[2];   /* so much of either stream */
 	size_t proof_used; /* of a child that proves itself */
 	uint8_t proof[4096];
 	int put;	     /* the file that DATA goes to, or -1 */
-	bool put_failed;     /* one could not be made: there will be no run */
+	int put_error;	     /* errno of one that could not be laid; before GO: no run */
+	bool put_ended;	     /* while the program runs, and not told yet */
 	uint32_t credit;     /* stdin taken and not told yet */
 	bool stdin_ends;
 	size_t stdin_used;
@@ -70,6 +73,7 @@ void start_child(void);
 void runner_waits(const uint8_t *proof, size_t length);
 void resize(uint64_t bytes);
 void begin_run(const struct go *go);
+void interrupt_child(void);
 void kill_child(enum cause cause);
 void hear_init(void);
 void hear_template(void);
@@ -79,7 +83,7 @@ void deadline_passed(void);
 
 /* pump.c */
 void pump_output(int stream);
-void pump_note(void);
+void take_note(void);
 void pump_stdin(void);
 void pump_file(void);
 void take_stdin(const uint8_t *bytes, size_t length);

@@ -23,6 +23,7 @@
 
 enum {
 	INNER_ID = 1000, /* the program's uid and gid as it sees them */
+	FIRST_PID = 2,
 	CANNOT_START = 127,
 };
 
@@ -225,9 +226,20 @@ static _Noreturn void finish(int control, int status)
 	_exit(0);
 }
 
-static void obey(int control)
+/* As Ctrl-C does at a terminal: to the process group that the program leads. One that
+ * a template forked is the first in the namespace after this process; where there is no
+ * namespace it is among all that there are, of which the others do not mind. */
+static void interrupt(int control, pid_t program, bool namespaces)
 {
-	struct report resized = {.kind = REPORT_RESIZED};
+	pid_t target = program > 0 ? -program : namespaces ? -FIRST_PID : -1;
+
+	if (kill(target, SIGINT) < 0 && errno != ESRCH)
+		fail(control, "interrupt the program");
+}
+
+static void obey(int control, pid_t program, bool namespaces)
+{
+	struct report done = {.kind = REPORT_DONE};
 	struct order order;
 	char size[32];
 	ssize_t count = recv(control, &order, sizeof(order), 0);
@@ -244,7 +256,11 @@ static void obey(int control)
 	case ORDER_RESIZE:
 		snprintf(size, sizeof(size), "size=%llu", (unsigned long long)order.bytes);
 		must_mount(control, NULL, "/tmp", NULL, MS_REMOUNT | safe, size);
-		send_report(control, &resized, NULL, 0);
+		send_report(control, &done, NULL, 0);
+		break;
+	case ORDER_INTERRUPT:
+		interrupt(control, program, namespaces);
+		send_report(control, &done, NULL, 0);
 		break;
 	case ORDER_END:
 		finish(control, order.status);
@@ -264,7 +280,7 @@ static void reap(int control, int signals, pid_t program)
 			finish(control, status);
 }
 
-static _Noreturn void serve(int control, int signals, pid_t program)
+static _Noreturn void serve(int control, int signals, pid_t program, bool namespaces)
 {
 	struct pollfd fds[] = {{control, POLLIN, 0}, {signals, POLLIN, 0}};
 
@@ -272,7 +288,7 @@ static _Noreturn void serve(int control, int signals, pid_t program)
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			fail(control, "poll");
 		if (fds[0].revents)
-			obey(control);
+			obey(control, program, namespaces);
 		if (fds[1].revents)
 			reap(control, signals, program);
 	}
@@ -331,5 +347,5 @@ _Noreturn void be_init(int control, const struct options *options,
 	/* Nothing but control stays open, or the program's pipes never end. */
 	if (dup2(control, 0) < 0 || syscall(SYS_close_range, 1, ~0U, 0) < 0)
 		fail(control, "close descriptors");
-	serve(0, open_signals(0), program);
+	serve(0, open_signals(0), program, namespaces);
 }

@@ -89,6 +89,9 @@ void start_child(void)
 {
 	guest.state = STARTING;
 	guest.noted = 0;
+	guest.note_waits = false;
+	guest.put_error = 0;
+	guest.put_ended = false;
 	guest.proof_used = 0;
 	guest.credit = 0;
 	guest.stdin_used = 0;
@@ -156,21 +159,30 @@ void runner_waits(const uint8_t *proof, size_t length)
 
 /* --- run --- */
 
-/* The init is ours and has nothing else to do: its answer is waited for. */
+/* The init is ours and has nothing else to do: its next report is waited for. */
+static int obeyed(struct report *report, const char *what)
+{
+	struct pollfd answer = {guest.child.control, POLLIN, 0};
+	int got = poll(&answer, 1, TEARDOWN_MS) == 1 ? child_report(&guest.child, report) : 0;
+
+	if (got == 0)
+		fatal("%s: no answer", what);
+	if (got == 1 && report->kind == REPORT_FAILED)
+		fatal("%s: %s", report->step, strerror(report->value));
+	return got;
+}
+
 void resize(uint64_t bytes)
 {
 	const struct order order = {.kind = ORDER_RESIZE, .bytes = bytes};
 	struct report report;
-	struct pollfd answer = {guest.child.control, POLLIN, 0};
 
 	if (!guest.namespaces)
 		return; /* the container's tmpfs has the size that it has */
 	if (child_order(&guest.child, &order) < 0)
 		fatal("resize: %s", strerror(errno));
-	if (poll(&answer, 1, TEARDOWN_MS) != 1 || child_report(&guest.child, &report) != 1)
-		fatal("resize: no answer");
-	if (report.kind != REPORT_RESIZED)
-		fatal("%s: %s", report.step, strerror(report.value));
+	if (obeyed(&report, "resize") != 1)
+		fatal("resize: the init is gone");
 }
 
 void begin_run(const struct go *go)
@@ -235,6 +247,18 @@ static void ended(const struct report *report)
 	start_draining();
 }
 
+/* The signal is sent when this returns: no stdin that follows is read before it. */
+void interrupt_child(void)
+{
+	const struct order order = {.kind = ORDER_INTERRUPT};
+	struct report report;
+
+	if (guest.verdict.cause != CAUSE_EXITED || child_order(&guest.child, &order) < 0)
+		return; /* it is being killed, or its init has gone: SIGCHLD tells the rest */
+	if (obeyed(&report, "interrupt") == 1 && report.kind == REPORT_ENDED)
+		ended(&report);
+}
+
 void hear_init(void)
 {
 	struct report report;
@@ -253,7 +277,7 @@ void hear_init(void)
 			fatal("%s: %s", report.step, strerror(report.value));
 		do_without_namespaces(&report);
 		break;
-	case REPORT_RESIZED:
+	case REPORT_DONE:
 		fatal("an answer that nobody waits for");
 	case REPORT_ENDED:
 		ended(&report);
@@ -371,6 +395,13 @@ void follow_up(void)
 
 		guest.helper.reaped = false;
 		guest.helper.pid = -1;
+		send_event(EVT_FILE_END, &number, sizeof(number));
+	}
+	if (guest.put_ended && outbox_room(&guest.outbox) > 0) {
+		int32_t number = guest.put_error;
+
+		guest.put_ended = false;
+		guest.put_error = 0;
 		send_event(EVT_FILE_END, &number, sizeof(number));
 	}
 	if (guest.state == DRAINING && guest.child.out[0] < 0 && guest.child.out[1] < 0 &&

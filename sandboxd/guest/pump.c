@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static bool later(ssize_t count)
@@ -43,6 +44,8 @@ void pump_output(int stream)
 		outbox_commit(&guest.outbox, stream == 0 ? EVT_STDOUT : EVT_STDERR,
 			      (uint64_t)count < left ? (size_t)count : (size_t)left);
 	guest.verdict.written[stream] = written + (uint64_t)count;
+	guest.ahead[stream] -= guest.ahead[stream] < (uint64_t)count ? guest.ahead[stream]
+								     : (uint64_t)count;
 	if (guest.state == RUNNING &&
 	    guest.verdict.written[stream] / OUTPUT_FLOOD > guest.go.output_limit)
 		kill_child(CAUSE_OUTPUT);
@@ -65,7 +68,7 @@ static void hear_proof(const uint8_t *bytes, size_t length)
 
 /* The runner speaks first, to say that it waits. Later words may be the
  * program's own: they are sent on as they are, and mean nothing here. */
-void pump_note(void)
+static void pump_note(void)
 {
 	uint8_t bytes[1024];
 	ssize_t count = read(guest.child.note, bytes, sizeof(bytes));
@@ -76,10 +79,27 @@ void pump_note(void)
 		close_fd(&guest.child.note);
 	} else if (guest.state == STARTING) {
 		hear_proof(bytes, (size_t)count);
-	} else if (guest.noted < NOTE_LIMIT) {
+	} else if (guest.noted < NOTE_LIMIT || (guest.go.flags & GO_NOTES)) {
 		guest.noted += (uint64_t)count;
 		send_event(EVT_NOTE, bytes, (size_t)count);
 	}
+}
+
+/* Whoever notes that something has ended has written its output before: all that
+ * the pipes hold when the note is seen goes first. What is written later may well
+ * come after the note, so nobody who goes on writing can hold it back. */
+void take_note(void)
+{
+	for (int i = 0; i < 2 && !guest.note_waits; i++) {
+		int held = 0;
+
+		if (guest.child.out[i] >= 0 && ioctl(guest.child.out[i], FIONREAD, &held) < 0)
+			fatal("look into a pipe: %s", strerror(errno));
+		guest.ahead[i] = (uint64_t)held;
+	}
+	guest.note_waits = guest.state == RUNNING && (guest.ahead[0] > 0 || guest.ahead[1] > 0);
+	if (!guest.note_waits)
+		pump_note();
 }
 
 void pump_stdin(void)

@@ -109,6 +109,10 @@ class Guest:
     def end_stdin(self) -> None:
         self._write(frames.encode(Command.STDIN_EOF))
 
+    def interrupt(self) -> None:
+        """SIGINT to the program and its process group, before any stdin that follows."""
+        self._write(frames.encode(Command.INTERRUPT))
+
     def kill(self) -> None:
         """Ends the run under way; `ended` will follow."""
         self._write(frames.encode(Command.KILL))
@@ -120,6 +124,14 @@ class Guest:
     def read_file(self, path: str) -> None:
         """Asks for a file; `file` and `file_end` will follow."""
         self._write(frames.encode(Command.READ, path.encode()))
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """Lays a file in the work folder while a program runs; `file_end` will follow."""
+        self._write(
+            frames.encode(Command.PUT, path.encode())
+            + frames.encode_data(Command.DATA, data)
+            + frames.encode(Command.PUT_END)
+        )
 
     def release(self) -> None:
         """Nothing more is wanted of a run that was held after its end."""
