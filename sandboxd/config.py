@@ -155,6 +155,19 @@ class QuotaConfig(_Section, frozen=True):
     sessions: int = 32
 
 
+class SessionConfig(_Section, frozen=True):
+    """Sessions keep what runs leave. Each in a language with a driver (`stateful` in
+    `languages`) takes one place of its pool's `max` while it is open: make that as many
+    as are to be open at once, and some for ordinary runs. How many one owner may have is
+    in `[quotas]`."""
+
+    ttl: float = 1800.0
+    """Seconds that one may lie unused, unless its client asks for another time."""
+    ttl_max: float = 86_400.0
+    files: Size = Size(256 * _MIB)
+    """Of all sessions in languages without a driver: between runs the daemon holds them."""
+
+
 class HistoryConfig(_Section, frozen=True):
     """What is kept of the runs that have ended; the oldest goes first."""
 
@@ -217,6 +230,7 @@ class Config(_Section, frozen=True):
     access: AccessConfig = AccessConfig()
     quotas: dict[str, QuotaConfig] = {}
     """By "user", "@group" or "default"; the first of these that fits an owner counts."""
+    sessions: SessionConfig = SessionConfig()
     history: HistoryConfig = HistoryConfig()
     languages: dict[str, LanguageConfig] = {}
     profiles: dict[str, ProfileConfig] = {}
@@ -330,6 +344,7 @@ def _check(config: Config) -> None:
     problems |= {
         "[limits.default] tmp must be less than half of memory": limits.default.tmp * 2
         >= limits.default.memory,
+        "[sessions] ttl must not exceed ttl_max": config.sessions.ttl > config.sessions.ttl_max,
         "[history] max_bytes must be at least 1MiB": config.history.max_bytes < _MIB,
         "[pool] min must not exceed max": pool.min > pool.max,
         "[pool] max must be at least 1": pool.max < 1,

@@ -43,6 +43,7 @@ from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
 from sandboxd.run.quotas import Quotas
 from sandboxd.run.runner import Runner
+from sandboxd.run.sessions import Sessions
 from sandboxd.shelf import Shelf
 from sandboxd_client.protocol import LanguageInfo
 
@@ -83,6 +84,7 @@ class Daemon:
         self._runner = Runner(
             self._fleet, self._history.record, self._opened, self._quotas, self._metrics.observe
         )
+        self._sessions = Sessions(self._runner, self._fleet, self._opened, self._quotas)
         sources = Sources(
             engine=engine.info,
             pools=self._fleet.status,
@@ -91,7 +93,7 @@ class Daemon:
             clients=lambda: len(self._hub.connections),
             discover=document,
         )
-        methods = Methods(self._runner, self._history, sources)
+        methods = Methods(self._runner, self._sessions, self._history, sources)
         self._hub = Hub(
             methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
         )
@@ -127,6 +129,7 @@ class Daemon:
             await _end(self._reloading)
             await self._shelf.close()
             self._runner.stop()
+            await self._sessions.close()
             await self._fleet.close()
             await self._server.close()
             if self._admin is not None:
@@ -150,6 +153,7 @@ class Daemon:
         """Runs under way may end; new ones are refused, and nobody new is let in."""
         self._server.stop_accepting()
         self._fleet.refuse()
+        self._sessions.refuse()
         systemd.notify(
             "STOPPING=1",
             systemd.status(f"waiting for {self._runner.active} runs to end"),
@@ -254,7 +258,7 @@ class Daemon:
                     warm=sum(profile.pool_min for profile in own),
                     ready=sum(idle.get(profile.name, 0) for profile in own),
                     file_extension="." + language.extension,
-                    stateful=False,
+                    stateful=language.session is not None,
                     packages=sorted(
                         {
                             package

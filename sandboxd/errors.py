@@ -71,6 +71,18 @@ class PayloadTooLargeError(WireError):
     kind = ErrorKind.PAYLOAD_TOO_LARGE
 
 
+class SessionNotFoundError(WireError):
+    """No such session, or none of the caller's; or it was closed or has expired."""
+
+    kind = ErrorKind.SESSION_NOT_FOUND
+
+
+class SessionBusyError(WireError):
+    """Another run is under way in it."""
+
+    kind = ErrorKind.SESSION_BUSY
+
+
 class RunNotFoundError(WireError):
     """No such run, or none of the caller's."""
 

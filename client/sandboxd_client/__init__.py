@@ -53,10 +53,12 @@ if TYPE_CHECKING:  # as `typing` has it, which this is not to import
         Limits,
         Reuse,
         RunResult,
+        State,
         Status,
         from_blob,
         to_blob,
     )
+    from sandboxd_client.session import AsyncSession, Session
     from sandboxd_client.sync import Client, RunStream
 
 __version__ = "0.1.0"
@@ -64,6 +66,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncClient",
     "AsyncRunStream",
+    "AsyncSession",
     "Base64",
     "CancelledError",
     "Client",
@@ -88,11 +91,13 @@ __all__ = [
     "RunResult",
     "RunStream",
     "SandboxError",
+    "Session",
     "SessionBusyError",
     "SessionNotFoundError",
     "ShuttingDownError",
     "StartFailedError",
     "Started",
+    "State",
     "Status",
     "UnknownLanguageError",
     "aimap_programs",
@@ -115,7 +120,8 @@ _HOMES = {
         "RemoteError RunNotFoundError SandboxError SessionBusyError "
         "SessionNotFoundError ShuttingDownError StartFailedError UnknownLanguageError"
     ),
-    "protocol": "Base64 Limits Reuse RunResult Status from_blob to_blob",
+    "protocol": "Base64 Limits Reuse RunResult State Status from_blob to_blob",
+    "session": "AsyncSession Session",
     "sync": "Client RunStream",
 }
 """Where each public name is defined."""

@@ -12,6 +12,7 @@ from sandboxd_client.errors import SandboxError, from_wire
 from sandboxd_client.protocol import (
     Base64,
     ErrorObject,
+    IfBusy,
     InputParams,
     Limits,
     Method,
@@ -198,6 +199,10 @@ class RunOptions(TypedDict, total=False):
     """A named profile of the language instead of the one that fits."""
     label: str | None
     """Free text for the history."""
+    session: str
+    """Run in that session; see `Client.session`."""
+    if_busy: IfBusy | Literal["wait", "refuse"]
+    """While another run is under way in it: "refuse" raises SessionBusyError."""
     reuse: Reuse | Literal["owner", "never"]
     """"never": a container that nobody used before, destroyed afterwards."""
     capture: bool
@@ -243,6 +248,8 @@ def run_params(language: str, code: str, options: RunOptions, *, stream: bool) -
     rest: dict[str, Any] = {name: value for name, value in options.items() if name != "stdin"}
     if "reuse" in rest:
         rest["reuse"] = Reuse(rest["reuse"])
+    if "if_busy" in rest:
+        rest["if_busy"] = IfBusy(rest["if_busy"])
     for name, plain in _PLAIN.items():
         if name in rest:
             rest[name] = plain(rest[name])

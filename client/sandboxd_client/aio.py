@@ -56,10 +56,14 @@ from sandboxd_client.protocol import (
     RunRecord,
     RunResult,
     RunSummary,
+    SessionInfo,
+    SessionOpenParams,
+    SessionParams,
     Status,
     StatusResult,
     default_socket,
 )
+from sandboxd_client.session import AsyncSession, SessionOptions
 
 if TYPE_CHECKING:
     from sandboxd_client.batch import AsyncPrograms, Outcome, Programs, Progress
@@ -261,6 +265,18 @@ class AsyncClient:
         from sandboxd_client.batch import amap_programs  # noqa: PLC0415 - it imports this module
 
         return await amap_programs(self, programs, concurrency, progress)
+
+    def session(self, language: str, **options: Unpack[SessionOptions]) -> AsyncSession:
+        """A session, opened by entering it."""
+        return AsyncSession(self, SessionOpenParams(language=language, **options))
+
+    async def sessions(self) -> list[SessionInfo]:
+        """The open ones of this user, oldest first; root sees everybody's."""
+        return await self._call(Method.SESSION_LIST, NoParams(), list[SessionInfo])
+
+    async def close_session(self, session: str) -> None:
+        """Ends one by its id, such as one that was kept. Raises SessionNotFoundError."""
+        await self._call(Method.SESSION_CLOSE, SessionParams(session=session), Nothing)
 
     async def initialize(self) -> InitializeResult:
         params = InitializeParams(client="sandboxd-client")

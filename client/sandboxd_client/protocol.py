@@ -206,6 +206,15 @@ class Reuse(enum.StrEnum):
     NEVER = "never"
 
 
+class IfBusy(enum.StrEnum):
+    """What a run does while another one is under way in its session."""
+
+    WAIT = "wait"
+    """For its turn."""
+    REFUSE = "refuse"
+    """It is answered `session_busy`."""
+
+
 class RunParams(Params, frozen=True):
     language: str
     code: str
@@ -226,6 +235,12 @@ class RunParams(Params, frozen=True):
     """Installed for this run, where the operator allows it, such as "numpy==1.26"."""
     profile: str = "auto"
     """A named profile of the language, or "auto": the one that covers its imports."""
+    session: str | None = None
+    """Run in that session, with what its earlier runs left. What goes on in the
+    background prints into the run under way; between two runs it is thrown away. `env`
+    stays set, stdin is the run's own and given whole. Past its time it is interrupted,
+    and killed with its session if it does not end within 2 s."""
+    if_busy: IfBusy = IfBusy.WAIT
     label: str | None = None
     """Free text for the history."""
     stream: bool = True
@@ -261,6 +276,44 @@ class CancelParams(Params, frozen=True):
     """`$/cancelRequest`, a notification."""
 
     id: RequestId
+
+
+class SessionOpenParams(Params, frozen=True):
+    language: str
+    limits: Limits = Limits()
+    """Of the session's container; `timeout`, `output` and `files_total` hold for each
+    run that does not ask for others."""
+    network: bool = False
+    read_only: bool = True
+    profile: str | None = None
+    """A named profile of the language instead of its own."""
+    packages: list[str] = []
+    env: dict[str, str] = {}
+    files: dict[str, str | Base64] = {}
+    ttl: float | None = None
+    """Seconds that it may lie unused; None stands for the operator's default."""
+    keep: bool = False
+    """It outlives the connection that opened it."""
+
+
+class SessionParams(Params, frozen=True):
+    session: str
+
+
+class FilesWriteParams(Params, frozen=True):
+    session: str
+    files: dict[str, str | Base64]
+
+
+class FilesReadParams(Params, frozen=True):
+    session: str
+    paths: list[str]
+
+
+class FilesListParams(Params, frozen=True):
+    session: str
+    path: str | None = None
+    """A folder: only what is in it and below."""
 
 
 # --- methods: results ---
@@ -359,6 +412,14 @@ class SkippedFile(Struct, frozen=True):
     why: str
 
 
+class State(enum.StrEnum):
+    """Of a session, after a run in it."""
+
+    KEPT = "kept"
+    LOST = "lost"
+    """The session is closed."""
+
+
 class RunResult(Struct, frozen=True, kw_only=True):
     run: str
     language: str
@@ -381,6 +442,37 @@ class RunResult(Struct, frozen=True, kw_only=True):
     started_at: str
     """UTC, ISO 8601."""
     error: RunError | None = None
+    value: str | None = None
+    """In a session: what the last expression is, as the language prints it."""
+    state: State | None = None
+    """In a session: whether the next run finds what this one left."""
+
+
+class SessionOpened(Struct, frozen=True):
+    session: str
+    language: str
+    expires_at: str
+    """UTC, ISO 8601; each use puts it off."""
+
+
+class SessionInfo(Struct, frozen=True):
+    session: str
+    language: str
+    created_at: str
+    last_used_at: str
+    runs: int
+
+
+class FilesRead(Struct, frozen=True):
+    files: list[OutputFile]
+    files_skipped: list[SkippedFile]
+
+
+class FileInfo(Struct, frozen=True):
+    path: str
+    kind: str
+    """`file`, `folder`, `link`, `pipe`, `socket` or `device`."""
+    size: int
 
 
 class HistoryListParams(Params, frozen=True):
@@ -602,4 +694,10 @@ class Method(enum.StrEnum):
     HISTORY_LIST = "history.list"
     HISTORY_GET = "history.get"
     DEBUG_REPORT = "debug.report"
+    SESSION_OPEN = "session.open"
+    SESSION_CLOSE = "session.close"
+    SESSION_LIST = "session.list"
+    FILES_WRITE = "files.write"
+    FILES_READ = "files.read"
+    FILES_LIST = "files.list"
     DISCOVER = "rpc.discover"

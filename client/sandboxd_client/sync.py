@@ -58,10 +58,14 @@ from sandboxd_client.protocol import (
     RunRecord,
     RunResult,
     RunSummary,
+    SessionInfo,
+    SessionOpenParams,
+    SessionParams,
     Status,
     StatusResult,
     default_socket,
 )
+from sandboxd_client.session import Session, SessionOptions
 
 if TYPE_CHECKING:
     from sandboxd_client.batch import Outcome, Programs, Progress
@@ -297,6 +301,18 @@ class Client:
 
         return map_programs(self, programs, concurrency, progress)
 
+    def session(self, language: str, **options: Unpack[SessionOptions]) -> Session:
+        """A session, opened by entering it."""
+        return Session(self, SessionOpenParams(language=language, **options))
+
+    def sessions(self) -> list[SessionInfo]:
+        """The open ones of this user, oldest first; root sees everybody's."""
+        return self._call(Method.SESSION_LIST, NoParams(), list[SessionInfo])
+
+    def close_session(self, session: str) -> None:
+        """Ends one by its id, such as one that was kept. Raises SessionNotFoundError."""
+        self._call(Method.SESSION_CLOSE, SessionParams(session=session), Nothing)
+
     def initialize(self) -> InitializeResult:
         params = InitializeParams(client="sandboxd-client")
         return self._call(Method.INITIALIZE, params, InitializeResult)
@@ -332,18 +348,28 @@ class Client:
         return self._call(Method.DEBUG_REPORT, params, DebugReport)
 
     def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
-        request = self._next_id()
         connection = self._acquire()
         try:
-            connection.send(request_line(request, method, params))
-            # What it was told before may be answered first.
-            while (message := parse_line(connection.read_line())).id not in (request, None):
-                pass
+            message = self._exchange(connection, method, params)
         except BaseException:
             connection.close()
             raise
         self._release(connection)
         return to_result(message, kind)
+
+    def _ask(
+        self, connection: Connection, method: Method, params: Params, kind: type[_Result]
+    ) -> _Result:
+        """The same on a connection that the caller has, and keeps."""
+        return to_result(self._exchange(connection, method, params), kind)
+
+    def _exchange(self, connection: Connection, method: Method, params: Params) -> Incoming:
+        request = self._next_id()
+        connection.send(request_line(request, method, params))
+        # What it was told before may be answered first.
+        while (message := parse_line(connection.read_line())).id not in (request, None):
+            pass
+        return message
 
     def _next_id(self) -> int:
         return next(self._ids)

@@ -56,6 +56,9 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     aliases: list[str] = []
     runner: str | None = None
     """A script beside this file, laid into the image's /sandboxd."""
+    session: str | None = None
+    """A driver beside this file, which runs one piece of code after another; without
+    one, a session of the language keeps its files only."""
     standard: bool = True
     """Whether its image is got ahead and a container kept warm; the image of another
     is got when somebody first asks for it."""
@@ -69,6 +72,11 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def code_name(self) -> str:
         return f"main.{self.extension}"
+
+    @property
+    def driver(self) -> str | None:
+        """The code of its driver of sessions."""
+        return None if self.session is None else (self.folder / self.session).read_text()
 
     @property
     def guest_processes(self) -> int:
@@ -135,8 +143,9 @@ def _read(path: Path) -> Language:
         )
     except (OSError, ValueError, msgspec.ValidationError) as error:
         raise ConfigError(f"language {path}: {error}") from None
-    if language.runner and not (path.parent / language.runner).is_file():
-        raise ConfigError(f"language {path}: its runner {language.runner} is not beside it")
+    for what, name in (("runner", language.runner), ("driver", language.session)):
+        if name and not (path.parent / name).is_file():
+            raise ConfigError(f"language {path}: its {what} {name} is not beside it")
     return language
 
 

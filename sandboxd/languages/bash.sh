@@ -2,6 +2,6 @@
 # started, until the message comes, which sets the arguments and environment.
 unset BASH_ENV
 echo >&4
-exec 4>&-
 . /proc/self/fd/3
 exec 3<&-
+[ -n "$SANDBOXD_SESSION" ] || exec 4>&- # a driver of sessions goes on with its notes

@@ -9,7 +9,6 @@
   const PROGRAM = '/sandbox/main.js';
 
   fs.writeSync(NOTE, '\n');
-  fs.closeSync(NOTE);
   const [count, ...fields] = fs.readFileSync(MESSAGE, 'utf8').split('\0').slice(0, -1);
   fs.closeSync(MESSAGE);
   process.argv.push(...fields.splice(0, Number(count)));
@@ -17,6 +16,9 @@
     const [, name, value] = /^([^=]*)=([^]*)$/.exec(pair);
     process.env[name] = value;
   }
+  // A driver of sessions goes on with its notes.
+  if (process.env.SANDBOXD_SESSION === undefined) fs.closeSync(NOTE);
+  delete process.env.SANDBOXD_SESSION;
 
   // An ES module is told apart as newer Nodes do by themselves: it does not
   // compile as a script, and the error says why. This Node goes by the name,

@@ -14,6 +14,7 @@ MESSAGE, NOTE = 3, 4
 FILTER = 4  # before the fork
 PROGRAM = "/sandbox/main.py"
 PACKAGES = "/sandboxd/packages"
+SESSION = "SANDBOXD_SESSION"  # set for a driver of sessions, which goes on with its notes
 
 
 def fork():
@@ -45,12 +46,13 @@ def fork():
 def receive():
     """Blocks until the guest closes the message, which is the signal to go."""
     os.write(NOTE, b"\n")
-    os.close(NOTE)
     with open(MESSAGE, "rb") as message:
         count, *fields = message.read().split(b"\0")[:-1]
     arguments, pairs = fields[: int(count)], fields[int(count) :]
     os.environb.update(pair.split(b"=", 1) for pair in pairs)
     sys.argv = [PROGRAM, *map(os.fsdecode, arguments)]
+    if os.environ.pop(SESSION, None) is None:
+        os.close(NOTE)
 
 
 def execute():

@@ -254,12 +254,7 @@ class Pool:
             if future.done() and not future.cancelled() and not future.exception():
                 self._act(self._core.handed_back(future.result(), time.monotonic()))
             if isinstance(error, TimeoutError):
-                if isinstance(self._core.problem, SandboxdError):
-                    raise self._core.problem.with_traceback(None) from None
-                raise QueueFullError(
-                    f"no container for {self._plan.profile} became free within {timeout:g} s",
-                    retry_after=self._estimate(),
-                ) from None
+                raise self._not_in_time(timeout) from None
             raise
         finally:
             del self._futures[id(waiter)]
@@ -267,6 +262,15 @@ class Pool:
                 self._announcer.leave(waiter)
             if self._core.give_up(waiter):
                 self.tick()  # what comes for it goes to somebody else
+
+    def _not_in_time(self, timeout: float) -> SandboxdError:
+        """What kept containers from being started, or else that all are in use."""
+        if isinstance(self._core.problem, SandboxdError):
+            return self._core.problem.with_traceback(None)
+        return QueueFullError(
+            f"no container for {self._plan.profile} became free within {timeout:g} s",
+            retry_after=self._estimate(),
+        )
 
     def _ask_for_member(self, waiter: Waiter) -> asyncio.Future[Member]:
         future: asyncio.Future[Member] = asyncio.get_running_loop().create_future()

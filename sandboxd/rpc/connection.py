@@ -107,6 +107,7 @@ class Connection(asyncio.Protocol):
             self._peek.cancel()
         for task in self._tasks.values():
             task.cancel()
+        self._hub.methods.client_left(id(self))
         self.resume_writing()
         self.closed.set_result(None)
 

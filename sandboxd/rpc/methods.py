@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -15,9 +16,11 @@ from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.debug import explain_facts, explain_record
 from sandboxd.run.history import History
-from sandboxd.run.kept import KeptRuns
+from sandboxd.run.kept import KeptRuns, Run
 from sandboxd.run.limits import to_limits
 from sandboxd.run.runner import Runner, RunRequest
+from sandboxd.run.session import SessionRequest
+from sandboxd.run.sessions import Sessions
 from sandboxd_client.protocol import (
     PROTOCOL,
     AttachParams,
@@ -26,9 +29,15 @@ from sandboxd_client.protocol import (
     DebugParams,
     DebugReport,
     EngineInfo,
+    FileInfo,
+    FilesListParams,
+    FilesRead,
+    FilesReadParams,
+    FilesWriteParams,
     HealthResult,
     HistoryGetParams,
     HistoryListParams,
+    IfBusy,
     InitializeParams,
     InitializeResult,
     KillParams,
@@ -45,6 +54,10 @@ from sandboxd_client.protocol import (
     RunRecord,
     RunResult,
     RunSummary,
+    SessionInfo,
+    SessionOpened,
+    SessionOpenParams,
+    SessionParams,
     StatusResult,
     StdinObject,
     from_blob,
@@ -87,9 +100,12 @@ class Context(Sink, Protocol):
 class Methods:
     """The methods, one for each name; they do not know the connection they are for."""
 
-    def __init__(self, runner: Runner, history: History, sources: Sources) -> None:
+    def __init__(
+        self, runner: Runner, sessions: Sessions, history: History, sources: Sources
+    ) -> None:
         self._runner = runner
-        self._kept = KeptRuns(runner.run, history)
+        self._sessions = sessions
+        self._kept = KeptRuns(history)
         self._history = history
         self._sources = sources
         self._began = time.monotonic()
@@ -129,12 +145,28 @@ class Methods:
             capture=params.capture,
             keep=params.keep,
         )
+        if params.session is None:
+            run: Run = self._runner.run
+        else:
+            refuse = params.if_busy is IfBusy.REFUSE
+            run = partial(self._run_in_session, params.session, refuse=refuse)
         if params.keep:
-            return await self._run_kept(request, context)
-        return await self._runner.run(request, context, context.is_active)
+            return await self._run_kept(run, request, context)
+        return await run(request, context, context.is_active)
 
-    async def _run_kept(self, request: RunRequest, context: Context) -> RunResult:
-        kept = self._kept.start(request, context, context.is_active)
+    async def _run_in_session(
+        self,
+        session: str,
+        request: RunRequest,
+        sink: Sink,
+        _: Callable[[ActiveRun], None],
+        *,
+        refuse: bool,
+    ) -> RunResult:
+        return await self._sessions.run(session, request, sink, refuse=refuse)
+
+    async def _run_kept(self, run: Run, request: RunRequest, context: Context) -> RunResult:
+        kept = self._kept.start(run, request, context, context.is_active)
         try:
             return await kept.follow(context, stream=request.stream)
         except asyncio.CancelledError:
@@ -150,6 +182,46 @@ class Methods:
     async def kill(self, params: KillParams, context: Context) -> Nothing:
         await self._kept.kill(_reader(context), params.run)
         return Nothing()
+
+    async def session_open(self, params: SessionOpenParams, context: Context) -> SessionOpened:
+        run = RunRequest(
+            owner=context.owner,
+            client=context.client,
+            language=params.language,
+            code="",
+            env=params.env,
+            limits=params.limits,
+            files=params.files,
+            variant=Variant(network=params.network, writable_root=not params.read_only),
+            profile=params.profile or self._runner.languages.find(params.language).name,
+            packages=params.packages,
+            capture=False,
+        )
+        ttl = self._runner.config.sessions.ttl if params.ttl is None else params.ttl
+        opened = await self._sessions.open(SessionRequest(run=run, ttl=ttl, keep=params.keep))
+        return SessionOpened(opened.id, opened.language.name, opened.expires_at)
+
+    async def session_close(self, params: SessionParams, context: Context) -> Nothing:
+        session = self._sessions.find(context.owner, params.session)
+        await session.close("its client closed it")
+        return Nothing()
+
+    async def session_list(self, _: NoParams, context: Context) -> list[SessionInfo]:
+        return self._sessions.list(context.owner)
+
+    async def files_write(self, params: FilesWriteParams, context: Context) -> Nothing:
+        await self._sessions.find(context.owner, params.session).write_files(params.files)
+        return Nothing()
+
+    async def files_read(self, params: FilesReadParams, context: Context) -> FilesRead:
+        return await self._sessions.find(context.owner, params.session).read_files(params.paths)
+
+    async def files_list(self, params: FilesListParams, context: Context) -> list[FileInfo]:
+        return await self._sessions.list_files(context.owner, params.session, params.path)
+
+    def client_left(self, client: int) -> None:
+        """A connection has closed."""
+        self._sessions.client_left(client)
 
     async def languages(self, _: NoParams, __: Context) -> list[LanguageInfo]:
         return self._sources.languages()
@@ -276,6 +348,33 @@ HANDLERS: dict[str, Handler] = {
         Methods.debug_report,
         DebugReport,
         "What went wrong in a run, where, what it means, and what to try.",
+    ),
+    Method.SESSION_OPEN: Handler(
+        SessionOpenParams,
+        Methods.session_open,
+        SessionOpened,
+        "A place for runs that find what the ones before them left.",
+    ),
+    Method.SESSION_CLOSE: Handler(
+        SessionParams, Methods.session_close, Nothing, "Ends a session, and what runs in it."
+    ),
+    Method.SESSION_LIST: Handler(
+        NoParams,
+        Methods.session_list,
+        list[SessionInfo],
+        "The caller's open sessions, oldest first; root sees everybody's.",
+    ),
+    Method.FILES_WRITE: Handler(
+        FilesWriteParams, Methods.files_write, Nothing, "Lays files in a session's work folder."
+    ),
+    Method.FILES_READ: Handler(
+        FilesReadParams, Methods.files_read, FilesRead, "Regular files of a session's work folder."
+    ),
+    Method.FILES_LIST: Handler(
+        FilesListParams,
+        Methods.files_list,
+        list[FileInfo],
+        "All that is in a session's work folder, by path.",
     ),
     Method.DISCOVER: Handler(
         NoParams, Methods.discover, dict[str, Any], "This description of all methods (OpenRPC)."

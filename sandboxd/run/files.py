@@ -22,6 +22,7 @@ from sandboxd_client.protocol import Base64, OutputFile, SkippedFile, from_blob,
 _PATH_MAX = 4095
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.BRACE
 _REGULAR = "f"
+_NAMES = {"f": "file", "d": "folder", "l": "link", "p": "pipe", "s": "socket"}
 _KINDS = {
     "d": "a folder",
     "l": "a symbolic link",
@@ -38,24 +39,31 @@ def encode_files(files: Mapping[str, str | Base64], most: int, code_name: str) -
     Raises InvalidParamsError for a path that leaves it, PayloadTooLargeError past `most`.
     """
     parts = []
-    total = 0
-    for path, blob in files.items():
-        _check_path(path, code_name)
-        try:
-            data = from_blob(blob)
-        except ValueError as error:
-            raise InvalidParamsError(f"files: {path}: {error}") from None
-        total += len(data)
+    for path, data in decode_files(files, most, code_name).items():
         parts.append(frames.encode(Command.PUT, path.encode()))
         parts.append(frames.encode_data(Command.DATA, data))
+    return b"".join(parts)
+
+
+def decode_files(files: Mapping[str, str | Base64], most: int, code_name: str) -> dict[str, bytes]:
+    """The same checks, and the bytes of each file."""
+    decoded = {}
+    for path, blob in files.items():
+        check_path(path, code_name)
+        try:
+            decoded[path] = from_blob(blob)
+        except ValueError as error:
+            raise InvalidParamsError(f"files: {path}: {error}") from None
+    total = sum(len(data) for data in decoded.values())
     if total > most:
         raise PayloadTooLargeError(
             f"files have {total} bytes; limits.files_total is {most}", limit="files_total", max=most
         )
-    return b"".join(parts)
+    return decoded
 
 
-def _check_path(path: str, code_name: str) -> None:
+def check_path(path: str, code_name: str) -> None:
+    """Raises InvalidParamsError for one that leaves the work folder or is the program."""
     parts = path.split("/")
     if not path or "\0" in path or len(path.encode()) > _PATH_MAX:
         raise InvalidParamsError(f"files: not a path: {path[:80]!r}")
@@ -75,6 +83,10 @@ class Entry(NamedTuple):
     size: int
     path: str
 
+    @property
+    def name_of_kind(self) -> str:
+        return _NAMES.get(self.kind, "device")
+
 
 def parse_listing(data: bytes) -> Iterator[Entry]:
     """The entries of a guest's listing; those that no text can name are left out."""
@@ -86,9 +98,26 @@ def parse_listing(data: bytes) -> Iterator[Entry]:
             continue
 
 
+def matches(path: str, patterns: list[str]) -> bool:
+    return bool(glob.globmatch(path, patterns, flags=_GLOB))
+
+
+def exactly(path: str) -> str:
+    """The pattern that this path alone matches."""
+    return str(glob.escape(path))
+
+
 class Collection(NamedTuple):
     files: list[OutputFile]
     skipped: list[SkippedFile]
+
+
+async def list_entries(guest: Guest, run: ActiveRun) -> tuple[list[Entry], int]:
+    """What is in the work folder, by path, and an errno if the listing broke off. Raises
+    RunLostError."""
+    guest.list_files()
+    listing, error = await run.next_file()
+    return sorted(parse_listing(listing), key=lambda entry: entry.path), error
 
 
 async def collect(
@@ -99,13 +128,12 @@ async def collect(
     What does not come is listed with the reason. Raises RunLostError.
     """
     collection = Collection([], [])
-    guest.list_files()
-    listing, error = await run.next_file()
+    entries, error = await list_entries(guest, run)
     if error:
         collection.skipped.append(SkippedFile("", f"the listing broke off: {os.strerror(error)}"))
     left = most_bytes
-    for entry in sorted(parse_listing(listing), key=lambda entry: entry.path):
-        if not glob.globmatch(entry.path, patterns, flags=_GLOB):
+    for entry in entries:
+        if not matches(entry.path, patterns):
             continue
         if why := _obstacle(entry, left, most_files - len(collection.files)):
             if entry.kind != "d":

@@ -201,8 +201,7 @@ class KeptRun:
 class KeptRuns:
     """All of them: under way, and for a while after their end."""
 
-    def __init__(self, run: Run, history: History) -> None:
-        self._run = run
+    def __init__(self, history: History) -> None:
         self._history = history
         self._under_way: set[KeptRun] = set()
         self._by_id: dict[str, KeptRun] = {}
@@ -212,13 +211,17 @@ class KeptRuns:
         self._ended_bytes = 0
 
     def start(
-        self, request: RunRequest, starter: Sink, on_active: Callable[[ActiveRun], None]
+        self,
+        run: Run,
+        request: RunRequest,
+        starter: Sink,
+        on_active: Callable[[ActiveRun], None],
     ) -> KeptRun:
         """Starts a run; all that can go wrong with it is raised by `follow`."""
         kept = KeptRun(request, starter, on_active, self._started)
         # Whoever starts it may want no output, and others may attach still.
         request = msgspec.structs.replace(request, stream=True)
-        kept.task = asyncio.ensure_future(self._run(request, kept, kept.is_active))
+        kept.task = asyncio.ensure_future(run(request, kept, kept.is_active))
         kept.task.add_done_callback(partial(self._end, kept))
         self._under_way.add(kept)
         return kept

@@ -92,6 +92,10 @@ class Quotas:
                 retry_after=1.0,
             ) from None
 
+    def sessions(self, owner: int) -> int:
+        """How many sessions this owner may have; 0 stands for no bound."""
+        return self._of(owner).quota.sessions
+
     def charge(self, owner: int, cpu: float) -> None:
         """A run of this owner has used so many CPU seconds."""
         bucket = self._of(owner).cpu

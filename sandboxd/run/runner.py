@@ -7,7 +7,8 @@ import hashlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -120,7 +121,7 @@ class Runner:
         self._idle.set()
         self._by_status: Counter[str] = Counter()
         self._output_bytes = 0
-        self._stopping = False
+        self.stopping = False
         self.modules: dict[str, frozenset[str]] = {}
         """What the image of each profile has beside the standard library."""
 
@@ -130,9 +131,10 @@ class Runner:
         self.languages = languages
         self.profiles = profiles
 
-    @property
-    def _history_keeps(self) -> int:
-        """Bytes of a stream that are kept for the history of a run that captures none."""
+    def keeps(self, plan: Plan) -> int:
+        """Bytes of a stream that are kept for the result, or for the history alone."""
+        if plan.request.capture:
+            return plan.limits.output
         history = self.config.history
         return history.output if history.enabled and history.keep_output else 0
 
@@ -154,7 +156,7 @@ class Runner:
 
     def stop(self) -> None:
         """Runs whose containers go away from now on are told that the daemon stops."""
-        self._stopping = True
+        self.stopping = True
 
     async def run(
         self, request: RunRequest, sink: Sink, on_active: Callable[[ActiveRun], None]
@@ -163,19 +165,25 @@ class Runner:
 
         `on_active` is given the run once stdin can be fed to it.
         """
-        plan = self._plan(request)
+        plan = self.plan(request)
+        async with self.under_way(request.owner) as run:
+            return await self._run(run, plan, sink, on_active)
+
+    @asynccontextmanager
+    async def under_way(self, owner: int) -> AsyncIterator[str]:
+        """Counts a run until its end, within its owner's quotas; gives its id."""
         run = secrets.token_hex(8)
         self._active.add(run)
         self._idle.clear()
         try:
-            async with self._quotas.admit(request.owner, self.config.pool.queue_timeout):
-                return await self._run(run, plan, sink, on_active)
+            async with self._quotas.admit(owner, self.config.pool.queue_timeout):
+                yield run
         finally:
             self._active.discard(run)
             if not self._active:
                 self._idle.set()
 
-    def _plan(self, request: RunRequest) -> _Plan:
+    def plan(self, request: RunRequest) -> Plan:
         """All that can be refused is refused here, before anything is taken."""
         language = self.languages.find(request.language)
         if request.label is not None and len(request.label) > _LABEL_MAX:
@@ -200,13 +208,15 @@ class Runner:
                 limit="output",
                 max=int(self.config.limits.capture),
             )
-        return _Plan(
+        return Plan(
             request=request,
             language=language,
             profile=profile,
             limits=limits,
             variant=variant,
-            preparation=prepare(language, request, limits, tmp=profile.limits.tmp),
+            preparation=prepare(
+                language, request, limits, tmp=profile.limits.tmp, go=_go(request, limits)
+            ),
         )
 
     def _profile(self, language: Language, request: RunRequest) -> Profile:
@@ -238,7 +248,7 @@ class Runner:
         return profile.with_packages(request.packages)
 
     async def _run(
-        self, run: str, plan: _Plan, sink: Sink, on_active: Callable[[ActiveRun], None]
+        self, run: str, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None]
     ) -> RunResult:
         request, limits = plan.request, plan.limits
         started_at = datetime.now(UTC)
@@ -254,8 +264,7 @@ class Runner:
             tell=sink.queued,
         ) as lease:
             leased = time.monotonic()
-            keep = limits.output if request.capture else self._history_keeps
-            active = ActiveRun(lease.guest, sink, stream=request.stream, keep=keep)
+            active = ActiveRun(lease.guest, sink, stream=request.stream, keep=self.keeps(plan))
             lease.guest.begin(active, plan.preparation)
             sink.started(run, warm=lease.warm, queued=lease.queued)
             if request.stdin is not None:
@@ -268,38 +277,23 @@ class Runner:
             verdict = await self._await_end(run, active, lease, limits.timeout, held=held)
             files = await self._collect(run, active, lease, plan)
             lease.ended(fault(verdict))
-        judgement = judge(verdict)
-        stdout, stderr = active.streams[Event.STDOUT], active.streams[Event.STDERR]
-        ran = verdict.ran_us * _MICRO
-        result = RunResult(
-            run=run,
-            language=plan.language.name,
-            status=judgement.status,
-            exit_code=judgement.exit_code,
-            signal=judgement.signal,
-            stdout=stdout.kept() if request.capture else None,
-            stderr=stderr.kept() if request.capture else None,
-            truncated=Truncated(
-                stdout=verdict.stdout_written > limits.output,
-                stderr=verdict.stderr_written > limits.output,
+        result = to_result(
+            run,
+            plan,
+            active,
+            verdict,
+            files=files,
+            timings=Timings(
+                queued=lease.queued, handed_out=handed_out, ran=verdict.ran_us * _MICRO
             ),
-            duration=ran,
-            timings=Timings(queued=lease.queued, handed_out=handed_out, ran=ran),
-            usage=Usage(cpu=verdict.cpu_us * _MICRO, memory_peak=verdict.rss_bytes),
-            files=files.files,
-            files_skipped=files.skipped,
             warm=lease.warm,
             container=ContainerInfo(id=lease.container_id, uses=lease.uses),
-            started_at=started_at.isoformat(),
-            error=_run_error(active, judgement),
+            started_at=started_at,
         )
-        kept = result
-        if not request.capture:
-            kept = msgspec.structs.replace(result, stdout=stdout.kept(), stderr=stderr.kept())
-        self._account(plan, kept, verdict)
+        self.account(plan, active, result, verdict)
         return result
 
-    async def _collect(self, run: str, active: ActiveRun, lease: Lease, plan: _Plan) -> Collection:
+    async def _collect(self, run: str, active: ActiveRun, lease: Lease, plan: Plan) -> Collection:
         """The files that were asked for, also after a failure or a timeout."""
         if not plan.request.outputs:
             return Collection([], [])
@@ -336,7 +330,7 @@ class Runner:
                 max=int(self.config.limits.max.tmp),
             ) from None
         except RunLostError as error:
-            if self._stopping:
+            if self.stopping:
                 raise ShuttingDownError("the daemon stopped while the program ran") from None
             raise EngineUnavailableError(
                 f"the container was lost while the program ran: {error}; "
@@ -371,11 +365,18 @@ class Runner:
         if held:
             lease.guest.release()
         lease.ended(fault(verdict))
-        self._by_status["cancelled"] += 1
+        self.cancelled()
         _log.info("run cancelled", run=run, container=lease.container_id)
 
-    def _account(self, plan: _Plan, result: RunResult, verdict: Verdict) -> None:
+    def cancelled(self) -> None:
+        """Counts a run that nobody wanted any more."""
+        self._by_status["cancelled"] += 1
+
+    def account(self, plan: Plan, active: ActiveRun, result: RunResult, verdict: Verdict) -> None:
+        """Takes a run that has ended into quotas, totals, metrics and history."""
         request = plan.request
+        if not request.capture:
+            result = _with_output(result, active)
         self._quotas.charge(request.owner, result.usage.cpu)
         self._by_status[result.status] += 1
         written = verdict.stdout_written + verdict.stderr_written
@@ -394,7 +395,7 @@ class Runner:
             queued=round(result.timings.queued, 4),
         )
 
-    def _remember(self, plan: _Plan, result: RunResult, output_bytes: int) -> None:
+    def _remember(self, plan: Plan, result: RunResult, output_bytes: int) -> None:
         request = plan.request
         summary = RunSummary(
             run=result.run,
@@ -424,7 +425,7 @@ class Runner:
         )
 
 
-class _Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True):
     """A request with everything decided."""
 
     request: RunRequest
@@ -436,8 +437,19 @@ class _Plan(Struct, frozen=True):
     """All frames of the hand-out, sent in one write."""
 
 
-def prepare(language: Language, request: RunRequest, limits: EffectiveLimits, *, tmp: int) -> bytes:
-    """All frames of a hand-out; `tmp` is what the container's tmpfs has anyway.
+def _go(request: RunRequest, limits: EffectiveLimits) -> bytes:
+    return frames.encode_go(
+        limits.timeout,
+        limits.output,
+        stdin=request.stdin is not None or request.stdin_streamed,
+        hold=bool(request.outputs),
+    )
+
+
+def prepare(
+    language: Language, request: RunRequest, limits: EffectiveLimits, *, tmp: int, go: bytes
+) -> bytes:
+    """All frames of a hand-out, `go` the last; `tmp` is what the container's tmpfs has anyway.
 
     Raises PayloadTooLargeError, and InvalidParamsError for what no process can be given.
     """
@@ -453,14 +465,53 @@ def prepare(language: Language, request: RunRequest, limits: EffectiveLimits, *,
     parts += [
         frames.encode_data(Command.CODE, request.code.encode()),
         frames.encode_data(Command.MESSAGE, message),
-        frames.encode_go(
-            limits.timeout,
-            limits.output,
-            stdin=request.stdin is not None or request.stdin_streamed,
-            hold=bool(request.outputs),
-        ),
+        go,
     ]
     return b"".join(parts)
+
+
+def to_result(  # noqa: PLR0913 - a result has many parts
+    run: str,
+    plan: Plan,
+    active: ActiveRun,
+    verdict: Verdict,
+    *,
+    files: Collection,
+    timings: Timings,
+    warm: bool,
+    container: ContainerInfo,
+    started_at: datetime,
+) -> RunResult:
+    """What a client is told of a run that has ended."""
+    judgement = judge(verdict)
+    result = RunResult(
+        run=run,
+        language=plan.language.name,
+        status=judgement.status,
+        exit_code=judgement.exit_code,
+        signal=judgement.signal,
+        stdout=None,
+        stderr=None,
+        truncated=Truncated(
+            stdout=verdict.stdout_written > plan.limits.output,
+            stderr=verdict.stderr_written > plan.limits.output,
+        ),
+        duration=timings.ran,
+        timings=timings,
+        usage=Usage(cpu=verdict.cpu_us * _MICRO, memory_peak=verdict.rss_bytes),
+        files=files.files,
+        files_skipped=files.skipped,
+        warm=warm,
+        container=container,
+        started_at=started_at.isoformat(),
+        error=_run_error(active, judgement),
+    )
+    return _with_output(result, active) if plan.request.capture else result
+
+
+def _with_output(result: RunResult, active: ActiveRun) -> RunResult:
+    stdout, stderr = active.streams[Event.STDOUT], active.streams[Event.STDERR]
+    return msgspec.structs.replace(result, stdout=stdout.kept(), stderr=stderr.kept())
 
 
 def _run_error(active: ActiveRun, judgement: Judgement) -> RunError | None:

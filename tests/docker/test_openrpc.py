@@ -18,6 +18,9 @@ CLIENT = Path(__file__).parents[2] / "client"
 # What each method needs, made from its own description where that is enough.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "run": {"language": "python", "code": "print(1)", "stream": False},
+    "session.open": {"language": "python"},
+    "files.write": {"files": {"a": "1"}},
+    "files.read": {"paths": ["a"]},
     "debug.report": {"language": "python", "exit_code": 1, "stderr": "", "code": ""},
 }
 
@@ -50,6 +53,9 @@ def test_each_method_answers_as_it_is_described(
     arguments = dict(ARGUMENTS.get(method["name"], {}))
     if any(param["name"] == "run" and param["required"] for param in method["params"]):
         arguments["run"] = client.run("python", "pass").run
+    if any(param["name"] == "session" and param["required"] for param in method["params"]):
+        opened = {"language": "python", "keep": True, "ttl": 60}
+        arguments["session"] = call(daemon.socket, "session.open", opened)["result"]["session"]
     needed = {param["name"] for param in method["params"] if param["required"]}
     assert needed <= set(arguments)
     result = call(daemon.socket, method["name"], arguments)["result"]

@@ -120,6 +120,44 @@ def test_who_is_not_let_in_is_told_so(open_daemon: RunningDaemon) -> None:
         assert root.run("python", "print(1)").stdout == "1\n"
 
 
+def test_a_session_is_its_owners_alone(open_daemon: RunningDaemon) -> None:
+    opening = """
+with client.session("python", keep=True) as session:
+    tell(session.id)
+"""
+    session = as_user(open_daemon, ALICE, opening)
+    attempts = """
+kinds = []
+for attempt in (
+    lambda: client.run("python", "1", session=sys.argv[2]),
+    lambda: client.close_session(sys.argv[2]),
+):
+    try: attempt()
+    except SandboxError as e: kinds.append(e.kind)
+tell([kinds, [each.session for each in client.sessions()]])
+"""
+    assert as_user(open_daemon, BOB, attempts, session) == [["session_not_found"] * 2, []]
+    with open_daemon.client() as root:
+        assert [each.session for each in root.sessions()] == [session]
+    assert as_user(open_daemon, ALICE, attempts, session) == [[], []]
+
+
+def test_a_quota_bounds_the_sessions_of_each_owner(open_daemon: RunningDaemon) -> None:
+    open_daemon.stop()
+    open_daemon.config.write_text("[pool]\nmin = 0\n[quotas.default]\nsessions = 1\n")
+    open_daemon.start()
+    open_daemon.socket.chmod(0o666)
+    code = """
+kept = []
+def open():
+    try: kept.append(client.session("python").__enter__())
+    except SandboxError as e: return e.kind
+tell([open(), open()])
+"""
+    for uid in (ALICE, BOB):
+        assert as_user(open_daemon, uid, code) == [None, "quota_exceeded"]
+
+
 def test_quotas_bound_each_owner_and_nobody_else(open_daemon: RunningDaemon) -> None:
     open_daemon.stop()
     open_daemon.config.write_text(

@@ -6,6 +6,7 @@ It is written from frame.h and shares no code with the daemon's codec.
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import struct
 from collections import Counter
@@ -24,6 +25,8 @@ _BEFORE = {
 """Commands for a child that waits."""
 _AFTER = {Command.LIST, Command.READ, Command.RELEASE}
 """Commands for a run that is held at its end."""
+_DURING = {Command.PUT, Command.DATA, Command.PUT_END, Command.LIST, Command.READ}
+"""Commands for the files of a program that runs."""
 _PIPE = 64 * 1024
 """Bytes that the container may be ahead of whoever reads its output."""
 _TURNS_TO_START = 20
@@ -223,6 +226,9 @@ class FakeGuest:
             self._obey(Command(kind), payload)
 
     def _obey(self, command: Command, payload: bytes) -> None:
+        if self.process is not None and command in _DURING:
+            self._exchange(command, payload)
+            return
         in_place = self._waits if command in _BEFORE else self._held or command not in _AFTER
         if not in_place:
             self._refuse(f"{command.name} out of place")
@@ -232,6 +238,18 @@ class FakeGuest:
             self._answer(command, payload.decode())
         else:
             self._attend(command, payload)
+
+    def _exchange(self, command: Command, payload: bytes) -> None:
+        if command in (Command.LIST, Command.READ):
+            self._answer(command, payload.decode())
+        elif command is Command.PUT_END:
+            error = errno.ENOSPC if self.work.failed else 0
+            self.work.failed = False
+            self.say(Event.FILE_END, struct.pack("<i", error))
+        elif command is Command.DATA:
+            list(self.work.data(payload))  # PUT_END tells how it went
+        else:
+            self.work.put(payload.decode())
 
     def _prepare(self, command: Command, payload: bytes) -> None:
         match command:
@@ -259,6 +277,8 @@ class FakeGuest:
     def _attend(self, command: Command, payload: bytes) -> None:
         process = self.process
         match command:
+            case Command.INTERRUPT if process is not None:
+                process.interrupt()
             case Command.KILL if not self._temper.deaf:
                 self.end(Cause.KILLED)
             case Command.STDIN if process is not None:

@@ -3,7 +3,7 @@
 A program is a coroutine function, or a script of one verb a line: `out TEXT`,
 `err TEXT`, `cat`, `read COUNT`, `flood COUNT`, `mark EVENT`, `wait EVENT`,
 `hang`, `exit CODE`, `signal NUMBER`, `oom`, `die`, `garble`, `args`, `env NAME`,
-`write PATH TEXT`, `show PATH`.
+`write PATH TEXT`, `show PATH`, `value TEXT`, `stubborn`, `note TEXT`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class Process:
         self.stdin = bytearray()
         self.stdin_ends = not stdin
         self.stdin_came = asyncio.Event()
+        self.piece: asyncio.Task[int] | None = None
+        """In a session: what runs there at the moment."""
+        self.obeys = True
+        """Whether an interrupt ends that."""
+        self.value: str | None = None
         self._limit = limit
 
     async def write(self, data: bytes, stream: Event = Event.STDOUT) -> None:
@@ -67,6 +72,10 @@ class Process:
         if data:
             self.guest.credit(len(data))
         return data
+
+    def interrupt(self) -> None:
+        if self.piece is not None and self.obeys:
+            self.piece.cancel()
 
 
 async def run_script(process: Process) -> int:
@@ -156,6 +165,19 @@ async def _show(process: Process, path: str) -> None:
     await process.write(process.guest.work.files[path])
 
 
+async def _value(process: Process, text: str) -> None:
+    process.value = text
+
+
+async def _stubborn(process: Process, _: str) -> None:
+    process.obeys = False
+    await _hang(process, "")
+
+
+async def _note(process: Process, text: str) -> None:
+    process.guest.say(Event.NOTE, f"{text}\n".encode())
+
+
 _VERBS: dict[str, Verb] = {
     "out": _out,
     "err": _err,
@@ -174,6 +196,9 @@ _VERBS: dict[str, Verb] = {
     "env": _env,
     "write": _write_file,
     "show": _show,
+    "value": _value,
+    "stubborn": _stubborn,
+    "note": _note,
 }
 
 Events = defaultdict[str, asyncio.Event]

@@ -30,7 +30,9 @@ from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
 from sandboxd.run.quotas import Quotas
 from sandboxd.run.runner import Runner
+from sandboxd.run.sessions import Sessions
 from sandboxd_client.protocol import LanguageInfo, PoolStatus
+from tests.support.driver import drive
 from tests.support.engine import FakeEngine
 from tests.support.wait import DEADLINE, until
 
@@ -69,6 +71,7 @@ class Service:
         self.runner = Runner(self.fleet, self.history.record, _opened, quotas, lambda _: None)
         known = load(folder / "none")
         self.runner.configure(config, known, make_profiles(config, known))
+        self.engine.programs[known.find("python").driver or ""] = drive
         sources = Sources(
             engine=self.engine.info,
             pools=self.fleet.status,
@@ -77,7 +80,8 @@ class Service:
             clients=lambda: len(self.hub.connections),
             discover=dict,
         )
-        methods = Methods(self.runner, self.history, sources)
+        self.sessions = Sessions(self.runner, self.fleet, _opened, quotas)
+        methods = Methods(self.runner, self.sessions, self.history, sources)
         self.hub = Hub(methods, config.rpc, set(), lambda owner: may_use(config.access, owner))
         self.server = Server(self.socket, self.hub)
         self._config = config
@@ -106,6 +110,7 @@ class Service:
         """Stops as the daemon does when its patience with the runs under way is over."""
         self.drain()
         self.runner.stop()
+        await self.sessions.close()
         await self.fleet.close()
         await self.server.close()
         await self._stack.aclose()
@@ -113,6 +118,7 @@ class Service:
     def drain(self) -> None:
         self.server.stop_accepting()
         self.fleet.refuse()
+        self.sessions.refuse()
 
     def configure(self) -> None:
         profiles = self.runner.profiles

@@ -1,0 +1,186 @@
+"""Sessions: runs that find what the ones before them left.
+
+    with client.session("python") as session:
+        session.run("x = 6")
+        print(session.run("x * 7").value)
+
+The asynchronous one is the same with `async with` and `await`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+from sandboxd_client.errors import ConnectionLostError, NotRunningError, SessionNotFoundError
+from sandboxd_client.protocol import (
+    Base64,
+    FileInfo,
+    FilesListParams,
+    FilesRead,
+    FilesReadParams,
+    FilesWriteParams,
+    Limits,
+    Method,
+    Nothing,
+    RunResult,
+    SessionOpened,
+    SessionOpenParams,
+)
+
+if TYPE_CHECKING:
+    from sandboxd_client._wire import RunOptions
+    from sandboxd_client.aio import AsyncClient, AsyncRunStream
+    from sandboxd_client.sync import Client, RunStream
+
+_GONE = (SessionNotFoundError, ConnectionLostError, NotRunningError)
+
+Files = Mapping[str, str | Base64]
+"""By relative path; see `to_blob` for bytes."""
+
+
+class SessionOptions(TypedDict, total=False):
+    """What a session may be asked for besides its language; see `SessionOpenParams`."""
+
+    limits: Limits
+    """Of its container; those of output and time hold for each run."""
+    network: bool
+    read_only: bool
+    profile: str | None
+    packages: list[str]
+    env: dict[str, str]
+    files: dict[str, str | Base64]
+    ttl: float
+    """Seconds that it may lie unused."""
+    keep: bool
+    """It is not closed with its connection, nor on leaving."""
+
+
+class _Base:
+    def __init__(self, params: SessionOpenParams) -> None:
+        self._params = params
+        self._opened: SessionOpened | None = None
+
+    @property
+    def id(self) -> str:
+        if self._opened is None:
+            raise RuntimeError("the session is not open: enter it first")
+        return self._opened.session
+
+    @property
+    def language(self) -> str:
+        return self._params.language
+
+    def _its(self, options: RunOptions) -> Any:
+        return {**options, "session": self.id}
+
+
+class Session(_Base):
+    """Opened by entering, closed by leaving; see `Client.session`."""
+
+    def __init__(self, client: Client, params: SessionOpenParams) -> None:
+        super().__init__(params)
+        self._client = client
+
+    def __enter__(self) -> Self:
+        # A connection of its own: a run that is left early closes the one it had.
+        self._connection = self._client._acquire()  # noqa: SLF001 - the client's own class
+        try:
+            self._opened = self._client._ask(  # noqa: SLF001
+                self._connection, Method.SESSION_OPEN, self._params, SessionOpened
+            )
+        except BaseException:
+            self._connection.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if not self._params.keep:
+                self.close()
+        finally:
+            self._connection.close()
+
+    def close(self) -> None:
+        """Ends it, and what runs in it. One that is gone already is no error."""
+        with contextlib.suppress(*_GONE):
+            self._client.close_session(self.id)
+
+    def run(self, code: str, **options: Unpack[RunOptions]) -> RunResult:
+        """See `Client.run`. `state` tells whether the next run finds what this one left."""
+        return self._client.run(self.language, code, **self._its(options))
+
+    def stream(self, code: str, **options: Unpack[RunOptions]) -> RunStream:
+        """See `Client.stream`."""
+        return self._client.stream(self.language, code, **self._its(options))
+
+    def write_files(self, files: Files) -> None:
+        params = FilesWriteParams(session=self.id, files=dict(files))
+        self._client._call(Method.FILES_WRITE, params, Nothing)  # noqa: SLF001
+
+    def read_files(self, paths: Iterable[str]) -> FilesRead:
+        """Regular files; those that do not come are listed with the reason."""
+        params = FilesReadParams(session=self.id, paths=list(paths))
+        return self._client._call(Method.FILES_READ, params, FilesRead)  # noqa: SLF001
+
+    def list_files(self, path: str | None = None) -> list[FileInfo]:
+        """All that is in the work folder, or in a folder of it, and below."""
+        params = FilesListParams(session=self.id, path=path)
+        return self._client._call(Method.FILES_LIST, params, list[FileInfo])  # noqa: SLF001
+
+
+class AsyncSession(_Base):
+    """Opened by entering, closed by leaving; see `AsyncClient.session`."""
+
+    def __init__(self, client: AsyncClient, params: SessionOpenParams) -> None:
+        super().__init__(params)
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        self._opened = await self._client._call(  # noqa: SLF001 - the client's own class
+            Method.SESSION_OPEN, self._params, SessionOpened
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._params.keep:
+            await self.close()
+
+    async def close(self) -> None:
+        """Ends it, and what runs in it. One that is gone already is no error."""
+        with contextlib.suppress(*_GONE):
+            await self._client.close_session(self.id)
+
+    async def run(self, code: str, **options: Unpack[RunOptions]) -> RunResult:
+        """See `AsyncClient.run`. `state` tells whether the next run finds what this one left."""
+        return await self._client.run(self.language, code, **self._its(options))
+
+    def stream(self, code: str, **options: Unpack[RunOptions]) -> AsyncRunStream:
+        """See `AsyncClient.stream`."""
+        return self._client.stream(self.language, code, **self._its(options))
+
+    async def write_files(self, files: Files) -> None:
+        params = FilesWriteParams(session=self.id, files=dict(files))
+        await self._client._call(Method.FILES_WRITE, params, Nothing)  # noqa: SLF001
+
+    async def read_files(self, paths: Iterable[str]) -> FilesRead:
+        """Regular files; those that do not come are listed with the reason."""
+        params = FilesReadParams(session=self.id, paths=list(paths))
+        return await self._client._call(Method.FILES_READ, params, FilesRead)  # noqa: SLF001
+
+    async def list_files(self, path: str | None = None) -> list[FileInfo]:
+        """All that is in the work folder, or in a folder of it, and below."""
+        params = FilesListParams(session=self.id, path=path)
+        return await self._client._call(Method.FILES_LIST, params, list[FileInfo])  # noqa: SLF001

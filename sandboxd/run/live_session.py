@@ -1,0 +1,324 @@
+"""Sessions in languages with a driver: one long run of the guest, in a container of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from sandboxd.errors import (
+    EngineUnavailableError,
+    InvalidParamsError,
+    PayloadTooLargeError,
+    SandboxdError,
+    ShuttingDownError,
+    StartFailedError,
+)
+from sandboxd.guest import frames
+from sandboxd.guest.frames import Cause, Event, Verdict
+from sandboxd.pool.pool import Lease
+from sandboxd.run.active import PutFailedError, RunLostError, Sink
+from sandboxd.run.conversation import Cell, Conversation
+from sandboxd.run.driver import SESSION, encode_piece, encode_reminder, shown_files
+from sandboxd.run.files import (
+    Collection,
+    check_path,
+    collect,
+    decode_files,
+    exactly,
+    list_entries,
+)
+from sandboxd.run.runner import Plan, Runner, prepare, to_result
+from sandboxd.run.session import Files, Session, SessionRequest
+from sandboxd_client.protocol import (
+    ContainerInfo,
+    FileInfo,
+    FilesRead,
+    RunResult,
+    SkippedFile,
+    State,
+    Timings,
+)
+
+_T = TypeVar("_T")
+
+_LIFE = 2**31 // 1000
+"""Seconds, the most that the guest can count: a session ends when the daemon says so."""
+_OUTPUT = 2**62
+"""Bytes that its guest lets through: the limit is a run's, and kept here."""
+_OBEY = 2.0
+"""Seconds that a program has to end after an interrupt before it is killed."""
+_REMINDERS = 8
+_GRACE = 10.0
+"""Seconds the guest may be late with the end of what it has killed."""
+_FILES = 60.0
+_MICRO = 1e-6
+
+
+class LiveSession(Session):
+    """Opened by `open` with the lease of a container, which it gives back at its end."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        plan: Plan,
+        request: SessionRequest,
+        closed: Callable[[Session], None],
+        charge: Callable[[float], None],
+    ) -> None:
+        """`charge` is told of CPU seconds that no run was known to use."""
+        super().__init__(runner, plan, request, closed)
+        self._charge = charge
+        self._cell: Cell | None = None
+        self._working: asyncio.Task[RunResult] | None = None
+        self._files = asyncio.Lock()
+        self._gone = asyncio.Event()
+        self._interrupts = 0
+
+    async def open(self, lease: Lease, timeout: float) -> None:
+        """Raises StartFailedError, and PayloadTooLargeError for files that do not fit."""
+        self._lease = lease
+        self._talk = talk = Conversation(lease.guest)
+        lease.guest.begin(talk, self._preparation())
+        try:
+            async with asyncio.timeout(timeout):
+                await talk.up
+        except TimeoutError:
+            raise StartFailedError(f"a session did not start within {timeout:g} s") from None
+        if (end := talk.life.ended_future).done():
+            try:
+                verdict = end.result()
+            except PutFailedError as error:
+                raise PayloadTooLargeError(f"files: {error}", limit="tmp") from None
+            except RunLostError as error:
+                raise StartFailedError(f"a session did not start: {error}") from None
+            words = talk.life.streams[Event.STDERR].kept()
+            raise StartFailedError(f"a session did not start (exit {verdict.exit_code}): {words}")
+        end.add_done_callback(lambda _: self._spawn(self._over()))
+        self.opened()
+
+    def _preparation(self) -> bytes:
+        request = self._plan.request
+        driver = msgspec.structs.replace(
+            request, code=self.language.driver or "", env={**request.env, SESSION: "1"}
+        )
+        # Held at its end, so that no next child begins before all was read.
+        go = frames.encode_go(_LIFE, _OUTPUT, stdin=True, hold=True, notes=True)
+        tmp = self._plan.profile.limits.tmp
+        return prepare(self.language, driver, self._plan.limits, tmp=tmp, go=go)
+
+    # --- its end ---
+
+    async def _end(self) -> None:
+        self._lease.guest.kill()
+        try:
+            async with asyncio.timeout(_GRACE):
+                await self._gone.wait()
+        except TimeoutError:
+            self._talk.lost("its guest did not end it in time")
+            await self._gone.wait()
+
+    async def _over(self) -> None:
+        """Its process has ended, for whatever reason."""
+        end = self._talk.life.ended_future
+        try:
+            verdict = end.result()
+        except SandboxdError as error:
+            self._leave(f"its container was lost: {error}")
+        else:
+            self._charge(max(0.0, verdict.cpu_us * _MICRO - self._talk.cpu))
+            self._leave(self._talk.broken or _told(verdict))
+        if self._working is not None:
+            await asyncio.wait([self._working])
+        self._lease.ended("it held a session")
+        self._lease.__exit__(None, None, None)
+        self._gone.set()
+
+    # --- runs ---
+
+    async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+        if self._working is not None:
+            await asyncio.wait([self._working])  # nobody waited for its end
+        self._working = asyncio.create_task(self._perform(plan, sink, queued))
+        try:
+            return await asyncio.shield(self._working)
+        except asyncio.CancelledError:
+            self._unwanted()
+            await asyncio.wait([self._working])
+            self._runner.cancelled()
+            raise
+
+    def _unwanted(self) -> None:
+        """The client wants the run no more: what it left before stays, if it obeys."""
+        if self._cell is None:
+            if self._working is not None:
+                self._working.cancel()  # it has not begun
+            return
+        if self._cell.active.stalled:
+            self._cell.active.mute()
+        self._cell.stop(Cause.KILLED)
+
+    async def _perform(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+        request = plan.request
+        async with self._runner.under_way(self.owner) as run:
+            if request.files:
+                await self._whole(self._put(request.files, plan.limits.files_total))
+            self.check_open()
+            cell = self._cell = Cell(
+                self._lease.guest,
+                sink,
+                self.runs,
+                stream=request.stream,
+                keep=self._runner.keeps(plan),
+                limit=plan.limits.output,
+            )
+            started_at = datetime.now(UTC)
+            sink.started(run, warm=True, queued=queued)
+            self._talk.begin(cell, self._piece(plan))
+            try:
+                verdict = await self._await_end(cell, plan.limits.timeout)
+                files = await self._take_back(plan, cell)
+            except (TimeoutError, RunLostError) as error:
+                if self._runner.stopping:
+                    raise ShuttingDownError("the daemon stopped while the program ran") from None
+                raise EngineUnavailableError(
+                    f"the container of the session was lost while the program ran: {error}",
+                    run=run,
+                ) from None
+            finally:
+                self._cell = None
+        result = to_result(
+            run,
+            plan,
+            cell.active,
+            verdict,
+            files=files,
+            timings=Timings(queued=queued, handed_out=0.0, ran=verdict.ran_us * _MICRO),
+            warm=True,
+            container=ContainerInfo(id=self._lease.container_id, uses=self._lease.uses),
+            started_at=started_at,
+        )
+        result = msgspec.structs.replace(
+            result,
+            value=None if cell.end is None else cell.end.value,
+            state=State.LOST if cell.end is None else State.KEPT,
+        )
+        self._runner.account(plan, cell.active, result, verdict)
+        return result
+
+    def _piece(self, plan: Plan) -> bytes:
+        request = plan.request
+        return encode_piece(
+            self.language,
+            self.runs,
+            request.code,
+            args=request.args,
+            env=request.env,
+            stdin=request.stdin or b"",
+            files_total=plan.limits.files_total,
+            interrupts=self._interrupts,
+        )
+
+    async def _await_end(self, cell: Cell, timeout: float) -> Verdict:
+        """Interrupts what takes too long, and kills what does not obey. Raises RunLostError."""
+        ended = cell.active.ended_future
+        either: list[asyncio.Future[Any]] = [ended, cell.stopped]
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            cell.stop(Cause.TIMEOUT)
+            either = [ended, cell.begun]
+            await asyncio.wait(either, timeout=_OBEY, return_when=asyncio.FIRST_COMPLETED)
+            reminder = encode_reminder(self.language, cell.number)
+            times = _REMINDERS if reminder else 1
+            for _ in range(times):
+                if not ended.done():
+                    self._lease.guest.interrupt()
+                    self._interrupts += 1
+                    self._talk.life.feed(reminder, eof=False)
+                    await self._settle(cell, _OBEY / times)
+        if not ended.done():
+            self._lease.guest.kill()
+            await self._settle(cell, _GRACE)
+        if not ended.done():
+            self._talk.lost("its guest did not end the run in time")
+        return ended.result()
+
+    async def _settle(self, cell: Cell, seconds: float) -> None:
+        """A client that reads slowly holds up the end too: that is not the program's."""
+        ended = cell.active.ended_future
+        await asyncio.wait([ended], timeout=seconds)
+        while cell.active.stalled and not ended.done():
+            await asyncio.wait([ended], timeout=seconds)
+
+    async def _take_back(self, plan: Plan, cell: Cell) -> Collection:
+        files = Collection([], [])
+        if plan.request.outputs:
+            files = await self._whole(self._get(plan.request.outputs, plan.limits.files_total))
+        if cell.end is not None:
+            left = plan.limits.files_total - sum(file.size for file in files.files)
+            shown = shown_files(cell.end, left)
+            files.files.extend(shown.files)
+            files.skipped.extend(shown.skipped)
+        return files
+
+    # --- files ---
+
+    async def _whole(self, work: Coroutine[None, None, _T]) -> _T:
+        """One exchange with the guest, at its end also when nobody waits for it any more."""
+
+        async def in_turn() -> _T:
+            async with self._files, asyncio.timeout(_FILES):
+                return await work
+
+        return await asyncio.shield(self._spawn(in_turn()))
+
+    async def _exchange(self, work: Coroutine[None, None, _T]) -> _T:
+        self.touch()
+        try:
+            return await self._whole(work)
+        except (TimeoutError, RunLostError) as error:
+            self.check_open()
+            raise EngineUnavailableError(f"the session's container was lost: {error}") from None
+
+    async def write_files(self, files: Files) -> None:
+        await self._exchange(self._put(files, self._plan.limits.files_total))
+
+    async def read_files(self, paths: list[str]) -> FilesRead:
+        for path in paths:
+            check_path(path, self.language.code_name)
+        wanted = [exactly(path) for path in paths]
+        files, skipped = await self._exchange(self._get(wanted, self._plan.limits.files_total))
+        told = {file.path for file in files} | {file.path for file in skipped}
+        missing = [SkippedFile(path, "no such file") for path in paths if path not in told]
+        return FilesRead(files, skipped + missing)
+
+    async def list_files(self) -> list[FileInfo]:
+        entries, _ = await self._exchange(list_entries(self._lease.guest, self._talk.life))
+        return [FileInfo(entry.path, entry.name_of_kind, entry.size) for entry in entries]
+
+    async def _put(self, files: Files, most: int) -> None:
+        laid = decode_files(files, most, self.language.code_name)
+        for path, data in laid.items():
+            self._lease.guest.write_file(path, data)
+            _, error = await self._talk.life.next_file()
+            if error == errno.ENOSPC:
+                raise PayloadTooLargeError(f"files: {path}: {os.strerror(error)}", limit="tmp")
+            if error:
+                raise InvalidParamsError(f"files: {path}: {os.strerror(error)}")
+
+    async def _get(self, patterns: list[str], most: int) -> Collection:
+        guest, life = self._lease.guest, self._talk.life
+        return await collect(guest, life, patterns, most, self._runner.config.limits.files)
+
+
+def _told(verdict: Verdict) -> str:
+    if verdict.oom_kills:
+        return "its memory ran out"
+    if verdict.signal:
+        return f"its process was ended by signal {verdict.signal}"
+    return f"its process ended (exit {verdict.exit_code})"
