@@ -35,6 +35,7 @@ SUMMARIES = {
     "languages": ("look", "what can be run"),
     "health": ("look", "what is in order and what is not"),
     "completion": ("completion", "print what makes a shell complete this command"),
+    "mcp": ("mcp", "serve tools for models (Model Context Protocol) on stdin and stdout"),
 }
 """Where each command lives: no other module is loaded for it."""
 
