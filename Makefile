@@ -24,6 +24,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
+	$(BIN)/mypy --no-error-summary client/examples
 	$(BIN)/lint-imports --no-cache | tail -n 1
 
 bench: setup
