@@ -123,6 +123,12 @@ class AdminConfig(_Section, frozen=True):
     """Path of a Unix socket with metrics and health over HTTP; none when unset."""
 
 
+class TracingConfig(_Section, frozen=True):
+    endpoint: str | None = None
+    """Where OpenTelemetry spans of runs are sent by OTLP over HTTP, such as
+    "http://127.0.0.1:4318/v1/traces"; none when unset. Needs the extra `otel`."""
+
+
 class LogConfig(_Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -224,6 +230,7 @@ class Config(_Section, frozen=True):
     pool: PoolConfig = field(default_factory=PoolConfig)
     rpc: RpcConfig = RpcConfig()
     admin: AdminConfig = AdminConfig()
+    tracing: TracingConfig = TracingConfig()
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
     packages: PackagesConfig = PackagesConfig()

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -26,9 +27,9 @@ from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import ImageState
 from sandboxd.engine.spec import Placement, Shape, container_spec
-from sandboxd.errors import SandboxdError, SetupError
+from sandboxd.errors import ConfigError, SandboxdError, SetupError
 from sandboxd.languages import load as load_languages
-from sandboxd.metrics import Metrics
+from sandboxd.metrics import Metrics, RunSample
 from sandboxd.pool.core import Settings
 from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
 from sandboxd.pool.pool import Plan
@@ -46,6 +47,9 @@ from sandboxd.run.runner import Runner
 from sandboxd.run.sessions import Sessions
 from sandboxd.shelf import Shelf
 from sandboxd_client.protocol import LanguageInfo
+
+if TYPE_CHECKING:
+    from sandboxd.tracing import Tracing
 
 _log = structlog.get_logger("sandboxd")
 
@@ -81,8 +85,9 @@ class Daemon:
         self._metrics = Metrics(
             self._fleet.status, self._fleet.removals, lambda: len(self._hub.connections)
         )
+        self._tracing = make_tracing(config)
         self._runner = Runner(
-            self._fleet, self._history.record, self._opened, self._quotas, self._metrics.observe
+            self._fleet, self._history.record, self._opened, self._quotas, self._observe
         )
         self._sessions = Sessions(self._runner, self._fleet, self._opened, self._quotas)
         sources = Sources(
@@ -134,6 +139,8 @@ class Daemon:
             await self._server.close()
             if self._admin is not None:
                 await self._admin.close()
+            if self._tracing is not None:
+                await self._tracing.close()
         _log.info("stopped")
 
     async def _judge_engine(self) -> None:
@@ -230,6 +237,11 @@ class Daemon:
     async def _opened(self, profile: Profile) -> None:
         await self._shelf.opened(profile, self._config.pool.queue_timeout)
 
+    def _observe(self, sample: RunSample) -> None:
+        self._metrics.observe(sample)
+        if self._tracing is not None:
+            self._tracing.observe(sample)
+
     def _placement(self, slot: int) -> Placement:
         self._created += 1
         return Placement(
@@ -290,6 +302,19 @@ def make_shape(config: Config, profile: Profile, image: str, variant: Variant) -
         runtime=config.engine.runtime,
         apparmor=config.engine.apparmor,
     )
+
+
+def make_tracing(config: Config) -> Tracing | None:
+    """None where no tracing is configured. Raises ConfigError where it cannot be had."""
+    if config.tracing.endpoint is None:
+        return None
+    try:
+        from sandboxd.tracing import exporting  # noqa: PLC0415 - only with the extra `otel`
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"[tracing] endpoint: {error.name} is not installed: pip install 'sandboxd[otel]'"
+        ) from None
+    return exporting(config.tracing.endpoint)
 
 
 def history_settings(config: Config) -> HistorySettings:

@@ -18,9 +18,10 @@ from sandboxd_client.protocol import PoolStatus
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 
 
-class RunSample(Struct, frozen=True):
-    """What a run that has ended adds to the metrics. Durations in seconds."""
+class RunSample(Struct, frozen=True, kw_only=True):
+    """What a run that has ended adds to metrics and traces. Durations in seconds."""
 
+    run: str
     language: str
     status: str
     queued: float
@@ -28,6 +29,9 @@ class RunSample(Struct, frozen=True):
     ran: float
     cpu: float
     output_bytes: int
+    started_at: str
+    """UTC, ISO 8601."""
+    traceparent: str | None
 
 
 class Metrics:

@@ -203,6 +203,8 @@ class RunOptions(TypedDict, total=False):
     """Run in that session; see `Client.session`."""
     if_busy: IfBusy | Literal["wait", "refuse"]
     """While another run is under way in it: "refuse" raises SessionBusyError."""
+    traceparent: str | None
+    """The caller's span (W3C Trace Context), which the run's spans are children of."""
     reuse: Reuse | Literal["owner", "never"]
     """"never": a container that nobody used before, destroyed afterwards."""
     capture: bool

@@ -10,10 +10,10 @@ import base64
 import enum
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sandboxd_client._paths import default_socket_name
 
@@ -215,6 +215,9 @@ class IfBusy(enum.StrEnum):
     """It is answered `session_busy`."""
 
 
+_TRACEPARENT = "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+
+
 class RunParams(Params, frozen=True):
     language: str
     code: str
@@ -243,6 +246,8 @@ class RunParams(Params, frozen=True):
     if_busy: IfBusy = IfBusy.WAIT
     label: str | None = None
     """Free text for the history."""
+    traceparent: Annotated[str, Meta(pattern=_TRACEPARENT)] | None = None
+    """The caller's span (W3C Trace Context), which the run's spans are children of."""
     stream: bool = True
     """Send `run.output` notifications."""
     capture: bool = True

@@ -141,6 +141,7 @@ class Methods:
             profile=params.profile,
             packages=params.packages,
             label=params.label,
+            traceparent=params.traceparent,
             stream=params.stream,
             capture=params.capture,
             keep=params.keep,

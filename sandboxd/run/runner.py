@@ -89,6 +89,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     profile: str = AUTO
     packages: list[str] = []
     label: str | None = None
+    traceparent: str | None = None
     stream: bool = True
     capture: bool = True
     keep: bool = False
@@ -106,7 +107,7 @@ class Runner:
         quotas: Quotas,
         observe: Callable[[RunSample], None],
     ) -> None:
-        """`record` takes a run into the history, and `observe` into the metrics.
+        """`record` takes a run into the history, and `observe` into metrics and traces.
 
         `opened` waits until a profile's image is there and its pool open, and raises
         ImageUnavailableError when it is not in time.
@@ -411,6 +412,7 @@ class Runner:
         )
         self._observe(
             RunSample(
+                run=result.run,
                 language=result.language,
                 status=result.status,
                 queued=result.timings.queued,
@@ -418,6 +420,8 @@ class Runner:
                 ran=result.duration,
                 cpu=result.usage.cpu,
                 output_bytes=output_bytes,
+                started_at=result.started_at,
+                traceparent=request.traceparent,
             )
         )
         self._record(

@@ -19,6 +19,7 @@ from sandboxd.config import Config, HistoryConfig, PoolConfig
 from sandboxd.daemon import history_settings, make_shape
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import load
+from sandboxd.metrics import RunSample
 from sandboxd.pool.core import Settings
 from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
 from sandboxd.pool.pool import Plan
@@ -68,7 +69,9 @@ class Service:
         self.fleet = Fleet(self.engine, "test", config.pool.starts)
         self.history = History(folder / "history.db", history_settings(config))
         quotas = Quotas(lambda owner: quota_of(config, owner), time.monotonic)
-        self.runner = Runner(self.fleet, self.history.record, _opened, quotas, lambda _: None)
+        self.samples: list[RunSample] = []
+        """What the runs that have ended add to metrics and traces."""
+        self.runner = Runner(self.fleet, self.history.record, _opened, quotas, self.samples.append)
         known = load(folder / "none")
         self.runner.configure(config, known, make_profiles(config, known))
         self.engine.programs[known.find("python").driver or ""] = drive

@@ -33,7 +33,18 @@ def exposed() -> dict[str, set[str]]:
     pool = PoolStatus("python", "python", 1, 0, 0, 1, 0, 1, 1, 0, 0)
     metrics = Metrics(lambda: [pool], lambda: {"python": {"age": 1}}, lambda: 1)
     metrics.observe(
-        RunSample("python", "ok", queued=0.0, handed_out=0.0, ran=1.0, cpu=1.0, output_bytes=1)
+        RunSample(
+            run="1",
+            language="python",
+            status="ok",
+            queued=0.0,
+            handed_out=0.0,
+            ran=1.0,
+            cpu=1.0,
+            output_bytes=1,
+            started_at="2026-01-01T00:00:00+00:00",
+            traceparent=None,
+        )
     )
     labels: dict[str, set[str]] = defaultdict(set)
     for family in text_string_to_metric_families(metrics.text().decode()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
+from opentelemetry.propagate import inject
 
 from sandboxd_client._wire import Output
 from sandboxd_client.aio import AsyncClient
@@ -94,12 +95,20 @@ async def run_code(client: AsyncClient, wanted: RunCode, report: Report) -> RunR
         limits=wanted.limits,
         network=wanted.network,
         packages=wanted.packages,
+        traceparent=_traceparent(),
     ) as run:
         async for event in run:
             if isinstance(event, Output):
                 printed += len(event.data)
                 await report(printed, event.text)
     return run.result
+
+
+def _traceparent() -> str | None:
+    """The span of the call, which the SDK knows from the request or has opened itself."""
+    carrier: dict[str, str] = {}
+    inject(carrier)
+    return carrier.get("traceparent")
 
 
 async def debug_report(client: AsyncClient, wanted: DebugRun, _: Report) -> DebugReport:
