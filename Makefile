@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit setup docs bench clean
+.PHONY: demo test check unit setup docs site bench clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -24,7 +24,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/mypy --no-error-summary client/examples
+	$(BIN)/mypy --no-error-summary client/examples client/docs
 	$(BIN)/lint-imports --no-cache | tail -n 1
 
 bench: setup
@@ -35,6 +35,10 @@ docs: $(STAMP)
 	$(BIN)/sandboxd openrpc > client/openrpc.json
 	$(BIN)/sandboxd openrpc --markdown > client/PROTOCOL.md
 	$(BIN)/sandboxd config example > systemd/sandboxd.toml
+
+# The documentation, as pages in build/site.
+site: $(STAMP)
+	$(BIN)/mkdocs build --strict --quiet --config-file client/docs/mkdocs.yml
 
 setup: $(STAMP)
 	@$(BIN)/sandboxd setup --install-engine
