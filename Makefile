@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
 	@PYTHON="$(PYTHON)" tests/packages.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing sandboxd into $(VENV)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e './client[repl,mcp]' -e '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e './client[completion,top,repl,mcp]' -e '.[dev]'
 	@touch $(STAMP)
 
 clean:
