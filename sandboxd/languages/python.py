@@ -5,6 +5,7 @@ This one is started once, imports what its arguments name, and never has a byte 
 a program. A fork waits in namespaces of its own until there is a program for it.
 """
 
+import atexit
 import gc
 import os
 import site
@@ -16,9 +17,12 @@ PROGRAM = "/sandbox/main.py"
 PACKAGES = "/sandboxd/packages"
 SESSION = "SANDBOXD_SESSION"  # set for a driver of sessions, which goes on with its notes
 
+forgotten = []  # freed in a fork, every page that they lie on would be copied
+
 
 def fork():
     """Returns in each fork once it has given up everything; this process stays here."""
+    known = set(sys.modules)
     import ctypes
 
     door = ctypes.CDLL("/sandboxd/enter.so")
@@ -34,6 +38,10 @@ def fork():
             step = ctypes.c_char_p.from_buffer(entrance).value.decode()
             raise OSError(-result, os.strerror(-result), step)
 
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+    forgotten.append(locals())
+    rehearse()
     gc.collect()
     gc.freeze()  # what is there now is not looked through at a program's end
     while True:
@@ -47,7 +55,12 @@ def receive():
     """Blocks until the guest closes the message, which is the signal to go."""
     os.write(NOTE, b"\n")
     with open(MESSAGE, "rb") as message:
-        count, *fields = message.read().split(b"\0")[:-1]
+        understand(message.read())
+
+
+def understand(message):
+    """Takes the program's arguments and environment."""
+    count, *fields = message.split(b"\0")[:-1]
     arguments, pairs = fields[: int(count)], fields[int(count) :]
     os.environb.update(pair.split(b"=", 1) for pair in pairs)
     sys.argv = [PROGRAM, *map(os.fsdecode, arguments)]
@@ -95,8 +108,6 @@ def leave(status):
     try:
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()
-        import atexit
-
         atexit._run_exitfuncs()
         main = sys.modules["__main__"]
         main.__dict__.clear()
@@ -111,28 +122,26 @@ def leave(status):
 
 
 def prepare(names):
-    """Imports what a program is to find imported, and forgets how this came about."""
+    """Imports what a program is to find imported."""
     if os.path.isdir(PACKAGES):
         site.addsitedir(PACKAGES)
     for name in names:
         __import__(name)
-    kept = set(sys.modules)
     fork()
-    for name in set(sys.modules) - kept:
-        del sys.modules[name]
     if "numpy" in sys.modules:
         # Python's own generators seed themselves anew in a fork; this one does not.
         sys.modules["numpy"].random.seed()
 
 
 def rehearse():
-    """Does what every run does, to no effect: in a fork the first write to a page copies
+    """Does what every run does, to no effect. Once before all forks, so that what is made
+    at its first use is there; and in each, since there the first write to a page copies
     it, and whoever waits for a run should not wait for that."""
-    with open(PROGRAM, "rb") as file:
+    with open(__file__, "rb") as file:
         file.read()
     scope = {"__builtins__": __builtins__, "__name__": "__main__"}
     exec(compile("def f(x):\n    return [str(x)]\nf(1)\n", PROGRAM, "exec"), scope)
-    os.environb.update({})
+    understand(b"0\0")
     sys.stdout.write("")
     sys.stdout.flush()
     gc.collect()
