@@ -23,6 +23,10 @@ min = 1
 [profiles.more]
 language = "python"
 packages = ["six==1.16.0", "idna", "attrs"]
+[profiles.arrays]
+language = "python"
+packages = ["numpy"]
+preload = ["numpy"]
 [profiles.numbers]
 language = "javascript"
 packages = ["is-number@7.0.0"]
@@ -59,6 +63,16 @@ def test_a_program_without_such_imports_gets_the_plain_language(stocked: Client)
     assert stocked.history_get(result.run).summary.profile == "python"
 
 
+def test_what_is_preloaded_may_have_threads(stocked: Client) -> None:
+    code = (
+        "import sys; print('numpy' in sys.modules); import numpy\n"
+        "ones = numpy.ones((300, 300)); print((ones @ ones).sum())"
+    )
+    for _ in range(3):
+        result = stocked.run("python", code)
+        assert (result.stdout, result.stderr) == ("True\n27000000.0\n", "")
+
+
 def test_packages_of_javascript_are_found_by_require_and_import(stocked: Client) -> None:
     for code in (
         'console.log(require("is-number")(5))',
@@ -71,7 +85,7 @@ def test_packages_of_javascript_are_found_by_require_and_import(stocked: Client)
 def test_languages_tell_their_packages_and_profiles(stocked: Client) -> None:
     python = next(each for each in stocked.languages() if each.name == "python")
     assert "six==1.16.0" in python.packages
-    assert python.profiles == ["python", "text", "more"]
+    assert python.profiles == ["python", "text", "more", "arrays"]
 
 
 def test_a_request_may_name_packages_that_the_operator_allows(stocked: Client) -> None:
