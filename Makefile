@@ -28,7 +28,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache | tail -n 1
 
 bench: setup
-	$(BIN)/python -m tests.bench.bench --json bench.json
+	$(BIN)/python -m tests.bench --json bench.json --chart tests/bench/chart.svg
 
 # The documents that are made from the code; a test holds them in step.
 docs: $(STAMP)
