@@ -32,8 +32,11 @@ class Connection:
         self._socket.setblocking(False)
         self.raw = False
         """Whether output was asked to follow its lines as bytes."""
-        self._received = bytearray()
+        self._buffer = bytearray(_CHUNK)
+        self._start = self._end = 0
+        """Where in the buffer what has been read and not been taken is."""
         self._searched = 0
+        """Up to where it holds no newline."""
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
 
@@ -66,36 +69,48 @@ class Connection:
 
     def read_available(self) -> None:
         """Takes what has arrived, if anything. Raises ConnectionLostError at the end."""
+        self._make_room()
         try:
-            data = self._socket.recv(_CHUNK)
+            count = self._socket.recv_into(memoryview(self._buffer)[self._end :])
         except BlockingIOError:
             return
         except OSError as error:
             raise ConnectionLostError(f"the connection broke: {error}") from None
-        if not data:
+        if not count:
             raise ConnectionLostError(
                 "the daemon closed the connection before it answered; its log tells why"
             )
-        self._received += data
+        self._end += count
+
+    def _make_room(self) -> None:
+        """What is left moves to the front; a line that fills the buffer gets a larger one."""
+        if self._start:
+            left = self._end - self._start
+            self._buffer[:left] = self._buffer[self._start : self._end]
+            self._searched -= self._start
+            self._start, self._end = 0, left
+        if self._end == 0 and len(self._buffer) > _CHUNK:
+            self._buffer = bytearray(_CHUNK)
+        if self._end == len(self._buffer):
+            self._buffer += bytes(len(self._buffer))
 
     def next_line(self) -> bytes | None:
         """The next line that has arrived whole, without its newline."""
-        end = self._received.find(b"\n", self._searched)
-        if end < 0:
-            self._searched = len(self._received)
+        at = self._buffer.find(b"\n", max(self._searched, self._start), self._end)
+        if at < 0:
+            self._searched = self._end
             return None
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
-        self._searched = 0
+        line = bytes(memoryview(self._buffer)[self._start : at])
+        self._start = at + 1
         return line
 
-    def next_bytes(self, count: int) -> bytes | None:
-        """So many bytes that follow a line, once they have all arrived."""
-        if len(self._received) < count:
-            return None
-        data = bytes(memoryview(self._received)[:count])
-        del self._received[:count]
-        self._searched = 0
+    def next_bytes(self, count: int, *, whole: bool = False) -> bytes:
+        """Of so many bytes that follow a line those that have arrived; all, or none, if whole."""
+        at = min(self._start + count, self._end)
+        if whole and at < self._start + count:
+            return b""
+        data = bytes(memoryview(self._buffer)[self._start : at])
+        self._start = at
         return data
 
     def wait(self) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from msgspec import structs
+
 from sandboxd_client._connection import Connection
 from sandboxd_client._wire import (
     DebugFacts,
@@ -98,7 +100,9 @@ class RunStream:
         self._stdin_sent = 0
         self._stdin_taken = 0
         self._raw: Piece | None = None
-        """Output whose bytes have not arrived yet."""
+        """Output whose bytes, or the last of them, have not arrived yet."""
+        self._keeps_count = not isinstance(params, RunParams) or params.keep
+        """Pieces are handed out whole, so that `seq` tells what the caller has."""
         self._result: RunResult | None = None
         self._ended = False
 
@@ -161,15 +165,18 @@ class RunStream:
             yield event
 
     def _next(self) -> Event | None:
-        """The next event that has arrived whole; None when there is none, or no more."""
+        """The next event that has arrived; None when there is none, or no more."""
         while not self._ended:
-            if self._raw is not None:
-                data = self._connection.next_bytes(self._raw.size)
-                if data is None:
+            if (piece := self._raw) is not None:
+                data = self._connection.next_bytes(piece.size, whole=self._keeps_count)
+                left = piece.size - len(data)
+                self._raw = structs.replace(piece, size=left) if left else None
+                if not left:
+                    self.seq = piece.seq
+                if data:
+                    return Output(piece.stream, data)
+                if left:
                     return None
-                piece, self._raw = self._raw, None
-                self.seq = piece.seq
-                return Output(piece.stream, data)
             line = self._connection.next_line()
             if line is None:
                 return None

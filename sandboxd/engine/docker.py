@@ -287,28 +287,35 @@ class _DockerAttachment(asyncio.Protocol):
         self._response = response
         self._transport = transport
         self._receiver = receiver
-        self._left = b""
+        self._header = b""
+        """The header of the present frame, as far as it has come."""
+        self._is_stderr = False
+        self._left = 0
+        """Bytes of its payload that are still to come."""
         self._open = True
 
     def data_received(self, data: bytes) -> None:
-        if self._left:
-            data = self._left + data
-        at, end = 0, len(data)
-        pieces: list[bytes] = []
-        while end - at >= _HEADER_BYTES:
-            length = int.from_bytes(data[at + 4 : at + _HEADER_BYTES], "big")
-            start = at + _HEADER_BYTES
-            if end - start < length:
-                break
-            payload = data[start : start + length]
-            if data[at] == _STDERR:
-                self._receiver.stderr(payload)
+        """Every byte is copied once: a payload goes on before it is whole."""
+        view, at, end = memoryview(data), 0, len(data)
+        pieces: list[memoryview] = []
+        while at < end:
+            if self._left == 0:
+                start = at
+                at += min(_HEADER_BYTES - len(self._header), end - at)
+                self._header += view[start:at]
+                if len(self._header) < _HEADER_BYTES:
+                    break
+                self._left = int.from_bytes(self._header[4:], "big")
+                self._is_stderr, self._header = self._header[0] == _STDERR, b""
+            piece = view[at : at + self._left]
+            at += len(piece)
+            self._left -= len(piece)
+            if self._is_stderr:
+                self._receiver.stderr(bytes(piece))
             else:
-                pieces.append(payload)
-            at = start + length
-        self._left = data[at:]
+                pieces.append(piece)
         if pieces:
-            self._receiver.stdout(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._receiver.stdout(b"".join(pieces))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._open:

@@ -153,20 +153,47 @@ class FrameReader:
     """Reassembles frames from bytes of any chunking."""
 
     def __init__(self) -> None:
-        self._left = b""
+        self._begun = b""
+        """A frame that is not whole yet."""
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The frames that are whole now, as type and payload. Raises FrameError."""
-        if self._left:
-            data = self._left + data
-        at, end = 0, len(data)
+    def feed(self, data: bytes) -> Iterator[tuple[int, memoryview]]:
+        """The frames that are whole now, as type and payload. Raises FrameError.
+
+        A payload is a view of `data`, but for one that began before it.
+        """
+        at = 0
+        if self._begun:
+            at = self._complete(data)
+            if at < 0:
+                return
+            whole, self._begun = self._begun, b""
+            yield whole[_HEADER.size - 1], memoryview(whole)[_HEADER.size :]
+        view, end = memoryview(data), len(data)
         while end - at >= _HEADER.size:
-            length, kind = _HEADER.unpack_from(data, at)
-            if length > PAYLOAD_MAX:
-                raise FrameError(f"a frame of {length} bytes")
+            length, kind = _unpack(data, at)
             start = at + _HEADER.size
             if end - start < length:
                 break
             at = start + length
-            yield kind, data[start:at]
-        self._left = data[at:]
+            yield kind, view[start:at]
+        self._begun = data[at:]
+
+    def _complete(self, data: bytes) -> int:
+        """Adds what the begun frame lacks, and tells how much that was; -1: it lacks more."""
+        at = 0
+        if (lacking := _HEADER.size - len(self._begun)) > 0:
+            at = min(lacking, len(data))
+            self._begun += data[:at]
+            if len(self._begun) < _HEADER.size:
+                return -1
+        lacking = _HEADER.size + _unpack(self._begun, 0)[0] - len(self._begun)
+        self._begun += data[at : at + lacking]
+        return at + lacking if len(data) - at >= lacking else -1
+
+
+def _unpack(data: bytes, at: int) -> tuple[int, int]:
+    """The length and type in a header. Raises FrameError."""
+    length, kind = _HEADER.unpack_from(data, at)
+    if length > PAYLOAD_MAX:
+        raise FrameError(f"a frame of {length} bytes")
+    return length, kind

@@ -161,7 +161,7 @@ class Guest:
         """Adjoining pieces of one stream go on as one: a million one-byte writes
         are not a million messages."""
         stream: int | None = None
-        pieces: list[bytes] = []
+        pieces: list[memoryview] = []
         try:
             for kind, payload in self._reader.feed(data):
                 if kind != stream and pieces:
@@ -171,7 +171,7 @@ class Guest:
                     stream = kind
                     pieces.append(payload)
                 else:
-                    self._event(kind, payload)
+                    self._event(kind, bytes(payload))
         except frames.FrameError as error:
             self._output(stream, pieces)
             self._break(f"its guest broke the protocol: {error}")
@@ -186,9 +186,9 @@ class Guest:
         words = self._words.decode(errors="replace").strip()
         self._lose("its container ended" + (f": {words}" if words else ""))
 
-    def _output(self, stream: int | None, pieces: list[bytes]) -> None:
+    def _output(self, stream: int | None, pieces: list[memoryview]) -> None:
         if pieces and self._handler is not None and stream is not None:
-            self._handler.output(Event(stream), pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._handler.output(Event(stream), b"".join(pieces))
 
     def _event(self, kind: int, payload: bytes) -> None:
         match kind:

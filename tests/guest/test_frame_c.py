@@ -50,8 +50,8 @@ def in_python(chunks: list[bytes]) -> tuple[Frames, bool]:
     reader, found = FrameReader(), Frames()
     try:
         for chunk in chunks:
-            for frame in reader.feed(chunk):
-                found.append(frame)
+            for kind, payload in reader.feed(chunk):
+                found.append((kind, bytes(payload)))
     except FrameError:
         return found, True
     return found, False

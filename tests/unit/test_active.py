@@ -32,7 +32,7 @@ class Recorder:
     # as an attachment
 
     def write(self, data: bytes) -> None:
-        self.commands += self._reader.feed(data)
+        self.commands += [(kind, bytes(payload)) for kind, payload in self._reader.feed(data)]
 
     def pause(self) -> None:
         self.paused = True

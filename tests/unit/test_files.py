@@ -18,7 +18,7 @@ def laid(frames: bytes) -> dict[str, bytes]:
     path = ""
     for kind, payload in FrameReader().feed(frames):
         if kind == Command.PUT:
-            path = payload.decode()
+            path = bytes(payload).decode()
             files[path] = b""
         else:
             assert kind == Command.DATA

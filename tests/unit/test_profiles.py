@@ -107,5 +107,5 @@ def test_a_warm_up_is_a_run_that_keeps_no_output() -> None:
     frames = encode_warmup(declared(language="python", warmup="import numpy"))
     assert frames is not None
     kinds = dict(FrameReader().feed(frames))
-    assert kinds[Command.CODE] == b"import numpy"
+    assert bytes(kinds[Command.CODE]) == b"import numpy"
     assert list(kinds) == [Command.CODE, Command.MESSAGE, Command.GO]

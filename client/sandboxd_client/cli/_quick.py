@@ -39,7 +39,7 @@ class QuickRun:
     def __init__(self, socket: str, params: dict[str, Any], method: str = "run") -> None:
         self._connection = Connection(socket)
         self._stream: tuple[str, int] | None = None
-        """The stream and size of output whose bytes have not arrived yet."""
+        """The stream of output whose bytes have not all arrived, and how many are missing."""
         self._ahead = 0
         self.queued: dict[str, Any] | None = None
         """Its place in the queue, while it waits."""
@@ -74,10 +74,11 @@ class QuickRun:
             if self._stream is not None:
                 name, size = self._stream
                 data = self._connection.next_bytes(size)
-                if data is None:
+                self._stream = (name, size - len(data)) if len(data) < size else None
+                if data:
+                    yield name, data
+                elif self._stream is not None:
                     return
-                self._stream = None
-                yield name, data
             else:
                 line = self._connection.next_line()
                 if line is None:
