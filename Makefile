@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit setup docs site bench clean
+.PHONY: demo test check unit setup docs site bench bench-peers clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -30,6 +30,10 @@ check: $(STAMP)
 bench: setup
 	$(BIN)/python -m tests.bench --json bench.json --chart tests/bench/chart.svg
 
+# The same programs through what one would use instead, installed beside.
+bench-peers: setup
+	$(BIN)/python -m tests.bench.peers --json peers.json
+
 # The documents that are made from the code; a test holds them in step.
 docs: $(STAMP)
 	$(BIN)/sandboxd openrpc > client/openrpc.json
@@ -51,4 +55,4 @@ $(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) dist build bench.json sandboxd/guest/guest sandboxd/guest/enter.so
+	rm -rf $(VENV) dist build bench.json peers.json sandboxd/guest/guest sandboxd/guest/enter.so
