@@ -336,6 +336,8 @@ _Noreturn void be_init(int control, const struct options *options,
 	passed[1] = open(WORK_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (passed[1] < 0)
 		fail(control, "open the work folder");
+	/* First, so that the guest has it before the program can say that it waits. */
+	send_report(control, &prepared, passed, 2);
 	if (!options->template) {
 		program = fork();
 		if (program < 0)
@@ -343,7 +345,6 @@ _Noreturn void be_init(int control, const struct options *options,
 		if (program == 0)
 			become_program(options, filter, ends);
 	}
-	send_report(control, &prepared, passed, 2);
 	/* Nothing but control stays open, or the program's pipes never end. */
 	if (dup2(control, 0) < 0 || syscall(SYS_close_range, 1, ~0U, 0) < 0)
 		fail(control, "close descriptors");

@@ -149,6 +149,8 @@ void runner_waits(const uint8_t *proof, size_t length)
 {
 	const struct order seal = {.kind = ORDER_SEAL};
 
+	if (guest.child.code < 0)
+		hear_init(); /* its first report was sent before, and may be unread still */
 	if (child_order(&guest.child, &seal) < 0)
 		fatal("seal the child: %s", strerror(errno));
 	guest.state = WAITING;
