@@ -10,8 +10,6 @@ import argparse
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from tests.bench import hand_out, machine, output, report, resources, throughput, waiting
 from tests.bench.bench import Bench, Subject
 from tests.bench.chart import draw
@@ -46,7 +44,7 @@ def main() -> None:
     parser.add_argument("--overload", type=float, default=10, metavar="SECONDS")
     arguments = parser.parse_args()
     allow_many_files()
-    console = Console()
+    console = report.open_console()
     about, steps = machine.describe(), machine.constants()
     report.show_machine(console, about, steps)
     bench = Bench(overload=arguments.overload)

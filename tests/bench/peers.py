@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.bench import machine
 from tests.bench.bench import Bench
-from tests.bench.report import amount, show_machine
+from tests.bench.report import amount, open_console, show_machine
 
 WAYS = Path(__file__).with_name("peer_ways.py")
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
-    console = Console()
+    console = open_console()
     about, steps = machine.describe(), machine.constants()
     show_machine(console, about, steps)
     python, bench = _environment(console), Bench(overload=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,20 @@ from rich.table import Table
 from tests.bench.measure import Fact, Figure, Measured
 
 
+def open_console() -> Console:
+    """As wide as the terminal, or as the table where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=132)
+
+
 def show_machine(console: Console, machine: dict[str, str | int], steps: dict[str, float]) -> None:
     console.print(", ".join(f"{name} {value}" for name, value in machine.items()), style="dim")
     for name, value in steps.items():
         console.print(f"  {name:<32}{value:9.3f} ms", highlight=False)
+    if float(machine["load"]) > int(machine["cores"]) / 2:
+        console.print(
+            "[yellow]This machine is busy with something else: what is measured against two "
+            "processes looks better than it is, and the rest worse.[/]"
+        )
 
 
 def line(each: Measured) -> str:
