@@ -17,10 +17,12 @@ STYLE = """
   .title { font-size: 15px; font-weight: 600; }
   .number { text-anchor: end; }
   .middle { text-anchor: middle; }
+  .ground { fill: #ffffff; }
   .met { fill: #2da44e; } .missed { fill: #bf8700; }
   .grid { stroke: #d1d9e0; } .goal { stroke: #59636e; stroke-width: 1.5; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; } .small { fill: #9198a1; }
+    .ground { fill: #0d1117; }
     .met { fill: #3fb950; } .missed { fill: #d29922; }
     .grid { stroke: #3d444d; } .goal { stroke: #9198a1; }
   }
@@ -34,11 +36,12 @@ def draw(measured: list[Measured], machine: dict[str, str | int]) -> str:
     below = TOP + ROW * len(figures)
     title = "How far past its goal each figure is (longer is better)"
     foot = "From one run of make bench: each ratio, what it is a ratio to, and its goal."
-    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    size = f'viewBox="-12 -12 {WIDTH + 24} {height + 24}" width="{WIDTH + 24}"'
     facts = ", ".join(f"{name} {value}" for name, value in machine.items())
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{title}">',
         f"<style>{STYLE}</style>",
+        '<rect class="ground" x="-12" y="-12" width="100%" height="100%"/>',
         f'<text class="title" x="0" y="18">{title}</text>',
         f'<text class="small" x="0" y="38">{escape(facts)}</text>',
         *(_grid(mark, below) for mark in (0.1, 1.0, 10.0, 100.0)),

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 HELLO = "print(1)"
@@ -46,12 +47,15 @@ def sandboxd(_: str, socket: str) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def subprocess_alone(_: str, __: str) -> Iterator[Run]:
-    command = ["/usr/bin/python3", "-c"]
-    yield (
-        lambda code: (
-            subprocess.run([*command, code], check=True, capture_output=True, text=True).stdout
-        )
-    )
+    python = ["/usr/bin/python3", "-c"]
+
+    def run(code: str) -> str:
+        return subprocess.run([*python, code], check=True, capture_output=True, text=True).stdout
+
+    try:
+        yield run
+    finally:
+        Path(MARK).unlink(missing_ok=True)  # it is this machine's own folder
 
 
 @contextlib.contextmanager
