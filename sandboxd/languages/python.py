@@ -56,6 +56,8 @@ def receive():
     os.write(NOTE, b"\n")
     with open(MESSAGE, "rb") as message:
         understand(message.read())
+    if os.environ.pop(SESSION, None) is None:
+        os.close(NOTE)
 
 
 def understand(message):
@@ -64,8 +66,6 @@ def understand(message):
     arguments, pairs = fields[: int(count)], fields[int(count) :]
     os.environb.update(pair.split(b"=", 1) for pair in pairs)
     sys.argv = [PROGRAM, *map(os.fsdecode, arguments)]
-    if os.environ.pop(SESSION, None) is None:
-        os.close(NOTE)
 
 
 def execute():
