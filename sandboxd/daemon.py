@@ -30,9 +30,9 @@ from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.errors import ConfigError, SandboxdError, SetupError
 from sandboxd.languages import load as load_languages
 from sandboxd.metrics import Metrics, RunSample
+from sandboxd.pool.container import Plan
 from sandboxd.pool.core import Settings
 from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
-from sandboxd.pool.pool import Plan
 from sandboxd.rpc.admin import AdminServer
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources

@@ -20,8 +20,9 @@ from sandboxd.errors import (
     ShuttingDownError,
     UnknownLanguageError,
 )
+from sandboxd.pool.container import Plan, Slots
 from sandboxd.pool.core import Settings
-from sandboxd.pool.pool import Lease, Plan, Pool, Slots
+from sandboxd.pool.pool import Lease, Pool
 from sandboxd.pool.reaper import sweep
 from sandboxd.pool.waiting import Tell
 from sandboxd_client.protocol import PoolStatus

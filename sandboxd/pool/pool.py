@@ -7,19 +7,17 @@ before a hand-out or after an answer. No request waits for them by itself.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Self
 
 import structlog
-from msgspec import Struct
 
-from sandboxd.engine.port import ContainerSpec, Engine, Resources
+from sandboxd.engine.port import Engine, Resources
 from sandboxd.errors import QueueFullError, SandboxdError, StartFailedError
-from sandboxd.guest.frames import Event, Verdict
+from sandboxd.pool.container import Container, Plan, Slots
 from sandboxd.pool.core import (
     Action,
     Counters,
@@ -36,72 +34,21 @@ from sandboxd.pool.queue import Waiter
 from sandboxd.pool.state import State
 from sandboxd.pool.verify import child_faults, container_faults, parse_status
 from sandboxd.pool.waiting import Announcer, Tell
+from sandboxd.pool.warmup import warm_up
 from sandboxd_client.protocol import PoolStatus
 
 _log = structlog.get_logger("sandboxd.pool")
 
 RECYCLE_TIMEOUT = 15.0
 """Longer than the guest's own bound: after this its container is removed."""
-_WORDS_KEPT = 4096
 _RETRY_REMOVE = 1.0
 _RETRY_REMOVE_MOST = 30.0
-
-
-class Slots:
-    """Numbers that tell the living containers of this daemon apart.
-
-    A slot is a uid of its own: limits and keyrings are counted by uid, and no
-    two containers are to share them.
-    """
-
-    def __init__(self) -> None:
-        self._taken: set[int] = set()
-
-    def take(self) -> int:
-        slot = next(number for number in itertools.count() if number not in self._taken)
-        self._taken.add(slot)
-        return slot
-
-    def free(self, slot: int) -> None:
-        self._taken.discard(slot)
-
-
-class Plan(Struct, frozen=True):
-    """How a pool makes its containers."""
-
-    language: str
-    profile: str
-    spec: Callable[[int], ContainerSpec]
-    """The container for a slot."""
-    resources: Resources
-    """What its cgroup enforces, unless a run asks for something else."""
-    warmup: bytes | None
-    """Frames of a run that a container must have done before it is ready."""
-    start_timeout: float
-    queue: int
-    """Runs that may wait."""
-
-
-class _Container(Struct, eq=False):
-    """What the pool holds of a member, from before the engine is asked for it.
-
-    It goes by its name, which is known before it exists, so that one whose
-    creation was answered by nobody can still be removed.
-    """
-
-    slot: int
-    spec: ContainerSpec
-    id: str = ""
-    guest: Guest | None = None
-    start: asyncio.Task[None] | None = None
-    restoring: asyncio.Task[None] | None = None
-    """Gives it back the limits that its last run had changed."""
 
 
 class Lease:
     """A container for one run. Leaving it gives the container back."""
 
-    def __init__(self, pool: Pool, member: Member, container: _Container, queued: float) -> None:
+    def __init__(self, pool: Pool, member: Member, container: Container, queued: float) -> None:
         if container.guest is None:
             raise AssertionError("a member is handed out only once its guest is up")
         self.guest = container.guest
@@ -148,7 +95,7 @@ class Pool:
         self._starts = starts
         self._core = PoolCore(settings, random.random)
         self._announcer = Announcer(self._core)
-        self._containers: dict[int, _Container] = {}
+        self._containers: dict[int, Container] = {}
         self._futures: dict[int, asyncio.Future[Member]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._shrunk = asyncio.Event()
@@ -278,7 +225,7 @@ class Pool:
         self._act(self._core.request(waiter, time.monotonic()))
         return future
 
-    async def _give(self, lease: Lease, container: _Container, resources: Resources) -> None:
+    async def _give(self, lease: Lease, container: Container, resources: Resources) -> None:
         """Limits of the run's own. A container whose limits are not known is not used again."""
         lease.changed_resources = True
         try:
@@ -305,7 +252,7 @@ class Pool:
                 RECYCLE_TIMEOUT, self._recycle_overdue, member, member.uses
             )
 
-    async def _restore(self, member: Member, container: _Container) -> None:
+    async def _restore(self, member: Member, container: Container) -> None:
         try:
             await self._engine.update(container.spec.name, self._plan.resources)
         except SandboxdError as error:
@@ -341,7 +288,7 @@ class Pool:
                         future.set_exception(why)
                 case Create(member):
                     slot = self._slots.take()
-                    container = _Container(slot, self._plan.spec(slot))
+                    container = Container(slot, self._plan.spec(slot))
                     self._containers[member.id] = container
                     container.start = self._spawn(self._start(member, container))
                 case Remove(member, why):
@@ -360,7 +307,7 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _start(self, member: Member, container: _Container) -> None:
+    async def _start(self, member: Member, container: Container) -> None:
         began = time.monotonic()
         try:
             async with self._starts:
@@ -380,7 +327,7 @@ class Pool:
         self._log.warning("container did not start", container=container.id[:12], why=str(failure))
         self._act(self._core.start_failed(member, failure, time.monotonic()))
 
-    async def _bring_up(self, member: Member, container: _Container) -> None:
+    async def _bring_up(self, member: Member, container: Container) -> None:
         """Create, attach, start, and hear the guest say that a child waits."""
         name = container.spec.name
         container.id = await self._engine.create(container.spec)
@@ -395,7 +342,7 @@ class Pool:
                 await guest.up
                 self._verify(guest, container)
                 if self._plan.warmup is not None:
-                    await _warm_up(guest, self._plan.warmup)
+                    await warm_up(guest, self._plan.warmup)
         except TimeoutError:
             raise StartFailedError(
                 f"the guest in {self._plan.profile} was not ready within "
@@ -404,7 +351,7 @@ class Pool:
         if guest.lost:
             raise StartFailedError("the container ended as soon as it had started")
 
-    def _verify(self, guest: Guest, container: _Container) -> None:
+    def _verify(self, guest: Guest, container: Container) -> None:
         """Raises StartFailedError where a container is not what was asked for."""
         plan, hello = self._plan, guest.hello.result()
         faults = [
@@ -424,7 +371,7 @@ class Pool:
             return  # its start finds out, and tells
         self._act(self._core.died(member, why, time.monotonic()))
 
-    async def _remove(self, member: Member, container: _Container, why: str) -> None:
+    async def _remove(self, member: Member, container: Container, why: str) -> None:
         """Removes the container, however often the engine must be asked."""
         if container.start is not None:
             await asyncio.wait([container.start])
@@ -453,50 +400,3 @@ class Pool:
     def names(self) -> set[str]:
         """The containers on the books, those not yet created or removed among them."""
         return {container.spec.name for container in self._containers.values()}
-
-
-class _WarmUp:
-    """Handles the guest's events while the profile's own program runs; see RunHandler."""
-
-    def __init__(self) -> None:
-        self.end: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._words = b""
-
-    def output(self, stream: Event, data: bytes) -> None:
-        if stream is Event.STDERR:
-            self._words = (self._words + data)[-_WORDS_KEPT:]
-
-    def ended(self, verdict: Verdict) -> None:
-        if self.end.done():
-            return
-        if verdict.exit_code == 0:
-            self.end.set_result(verdict)
-        else:
-            words = self._words.decode(errors="replace")
-            self.end.set_exception(
-                StartFailedError(f"the warm-up failed (exit {verdict.exit_code}): {words}")
-            )
-
-    def lost(self, why: str) -> None:
-        if self.end.done():
-            return
-        self.end.set_exception(StartFailedError(f"the container was lost at its warm-up: {why}"))
-
-    def credit(self, count: int) -> None: ...
-
-    def note(self, data: bytes) -> None: ...
-
-    def file(self, data: bytes) -> None: ...
-
-    def file_end(self, error: int) -> None: ...
-
-    def put_failed(self, error: int, path: str) -> None: ...
-
-
-async def _warm_up(guest: Guest, run: bytes) -> None:
-    """The profile's own program first, so that the next finds its files in memory."""
-    handler = _WarmUp()
-    guest.begin(handler, run)
-    await handler.end
-    guest.forget()
-    await guest.next_child()

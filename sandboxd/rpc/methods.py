@@ -18,7 +18,8 @@ from sandboxd.run.debug import explain_facts, explain_record
 from sandboxd.run.history import History
 from sandboxd.run.kept import KeptRuns, Run
 from sandboxd.run.limits import to_limits
-from sandboxd.run.runner import Runner, RunRequest
+from sandboxd.run.plan import RunRequest
+from sandboxd.run.runner import Runner
 from sandboxd.run.session import SessionRequest
 from sandboxd.run.sessions import Sessions
 from sandboxd_client.protocol import (

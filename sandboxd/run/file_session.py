@@ -13,7 +13,8 @@ import msgspec
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import Sink
 from sandboxd.run.files import check_path, matches
-from sandboxd.run.runner import Plan, Runner
+from sandboxd.run.plan import Plan
+from sandboxd.run.runner import Runner
 from sandboxd.run.session import Files, Session, SessionRequest
 from sandboxd_client.protocol import (
     Base64,

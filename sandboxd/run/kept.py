@@ -20,7 +20,7 @@ from sandboxd.errors import InvalidParamsError, SandboxdError
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.history import History
 from sandboxd.run.output import OutputStream
-from sandboxd.run.runner import RunRequest
+from sandboxd.run.plan import RunRequest
 from sandboxd_client.protocol import (
     AttachParams,
     RunRecord,

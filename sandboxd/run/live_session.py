@@ -33,7 +33,9 @@ from sandboxd.run.files import (
     exactly,
     list_entries,
 )
-from sandboxd.run.runner import Plan, Runner, prepare, to_result
+from sandboxd.run.plan import Plan, prepare
+from sandboxd.run.result import to_result
+from sandboxd.run.runner import Runner
 from sandboxd.run.session import Files, Session, SessionRequest
 from sandboxd_client.protocol import (
     ContainerInfo,

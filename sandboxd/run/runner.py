@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from sandboxd.config import Config
 from sandboxd.errors import (
@@ -24,33 +23,27 @@ from sandboxd.errors import (
     PayloadTooLargeError,
     ShuttingDownError,
 )
-from sandboxd.guest import frames
-from sandboxd.guest.frames import Command, Event, Verdict
+from sandboxd.guest.frames import Verdict
 from sandboxd.languages import Language, Languages
 from sandboxd.metrics import RunSample
-from sandboxd.pool.fleet import Fleet, Variant
+from sandboxd.pool.fleet import Fleet
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
-from sandboxd.run.files import Collection, collect, encode_files
+from sandboxd.run.files import Collection, collect
 from sandboxd.run.imports import fitting
 from sandboxd.run.limits import resolve, to_resources
+from sandboxd.run.plan import AUTO, Plan, RunRequest, encode_go, prepare
 from sandboxd.run.profiles import Profile, package_name
 from sandboxd.run.quotas import Quotas
-from sandboxd.run.verdict import Judgement, fault, judge
+from sandboxd.run.result import to_result, with_output
+from sandboxd.run.verdict import fault
 from sandboxd_client.protocol import (
-    Base64,
     ContainerInfo,
-    EffectiveLimits,
-    Limits,
-    RunError,
     RunRecord,
     RunResult,
     RunSummary,
-    Status,
     Timings,
     Totals,
-    Truncated,
-    Usage,
 )
 
 _log = structlog.get_logger("sandboxd.run")
@@ -61,39 +54,6 @@ _COLLECT = 60.0
 """Seconds that taking files back may need."""
 _MICRO = 1e-6
 _LABEL_MAX = 200
-AUTO = "auto"
-"""The profile that covers what the program imports."""
-_COMPILE_FAILED = b"compile\n"
-"""What a runner notes when its compiler refused the program."""
-
-
-class RunRequest(Struct, frozen=True, kw_only=True):
-    """What a client wants run."""
-
-    owner: int
-    """The uid of who asks."""
-    client: int = 0
-    """Tells the owner's clients apart: they take turns."""
-    language: str
-    code: str
-    args: list[str] = []
-    env: dict[str, str] = {}
-    stdin: bytes | None = None
-    """None when there is none, or when it is streamed."""
-    stdin_streamed: bool = False
-    limits: Limits = Limits()
-    files: dict[str, str | Base64] = {}
-    outputs: list[str] = []
-    variant: Variant = Variant()
-    fresh: bool = False
-    profile: str = AUTO
-    packages: list[str] = []
-    label: str | None = None
-    traceparent: str | None = None
-    stream: bool = True
-    capture: bool = True
-    keep: bool = False
-    """Its output is kept in memory while nobody reads it."""
 
 
 class Runner:
@@ -216,7 +176,7 @@ class Runner:
             limits=limits,
             variant=variant,
             preparation=prepare(
-                language, request, limits, tmp=profile.limits.tmp, go=_go(request, limits)
+                language, request, limits, tmp=profile.limits.tmp, go=encode_go(request, limits)
             ),
         )
 
@@ -377,7 +337,7 @@ class Runner:
         """Takes a run that has ended into quotas, totals, metrics and history."""
         request = plan.request
         if not request.capture:
-            result = _with_output(result, active)
+            result = with_output(result, active)
         self._quotas.charge(request.owner, result.usage.cpu)
         self._by_status[result.status] += 1
         written = verdict.stdout_written + verdict.stderr_written
@@ -427,98 +387,3 @@ class Runner:
         self._record(
             RunRecord(summary=summary, result=result, limits=plan.limits, code=request.code)
         )
-
-
-class Plan(Struct, frozen=True):
-    """A request with everything decided."""
-
-    request: RunRequest
-    language: Language
-    profile: Profile
-    limits: EffectiveLimits
-    variant: Variant
-    preparation: bytes
-    """All frames of the hand-out, sent in one write."""
-
-
-def _go(request: RunRequest, limits: EffectiveLimits) -> bytes:
-    return frames.encode_go(
-        limits.timeout,
-        limits.output,
-        stdin=request.stdin is not None or request.stdin_streamed,
-        hold=bool(request.outputs),
-    )
-
-
-def prepare(
-    language: Language, request: RunRequest, limits: EffectiveLimits, *, tmp: int, go: bytes
-) -> bytes:
-    """All frames of a hand-out, `go` the last; `tmp` is what the container's tmpfs has anyway.
-
-    Raises PayloadTooLargeError, and InvalidParamsError for what no process can be given.
-    """
-    message = language.encode_message(request.args, request.env)
-    if len(message) > frames.MESSAGE_MAX:
-        raise PayloadTooLargeError(
-            f"args and env take {len(message)} bytes; together they may take "
-            f"{frames.MESSAGE_MAX}; send larger things on stdin"
-        )
-    parts = [frames.encode_size(limits.tmp)] if limits.tmp != tmp else []
-    if request.files:
-        parts.append(encode_files(request.files, limits.files_total, language.code_name))
-    parts += [
-        frames.encode_data(Command.CODE, request.code.encode()),
-        frames.encode_data(Command.MESSAGE, message),
-        go,
-    ]
-    return b"".join(parts)
-
-
-def to_result(  # noqa: PLR0913 - a result has many parts
-    run: str,
-    plan: Plan,
-    active: ActiveRun,
-    verdict: Verdict,
-    *,
-    files: Collection,
-    timings: Timings,
-    warm: bool,
-    container: ContainerInfo,
-    started_at: datetime,
-) -> RunResult:
-    """What a client is told of a run that has ended."""
-    judgement = judge(verdict)
-    result = RunResult(
-        run=run,
-        language=plan.language.name,
-        status=judgement.status,
-        exit_code=judgement.exit_code,
-        signal=judgement.signal,
-        stdout=None,
-        stderr=None,
-        truncated=Truncated(
-            stdout=verdict.stdout_written > plan.limits.output,
-            stderr=verdict.stderr_written > plan.limits.output,
-        ),
-        duration=timings.ran,
-        timings=timings,
-        usage=Usage(cpu=verdict.cpu_us * _MICRO, memory_peak=verdict.rss_bytes),
-        files=files.files,
-        files_skipped=files.skipped,
-        warm=warm,
-        container=container,
-        started_at=started_at.isoformat(),
-        error=_run_error(active, judgement),
-    )
-    return _with_output(result, active) if plan.request.capture else result
-
-
-def _with_output(result: RunResult, active: ActiveRun) -> RunResult:
-    stdout, stderr = active.streams[Event.STDOUT], active.streams[Event.STDERR]
-    return msgspec.structs.replace(result, stdout=stdout.kept(), stderr=stderr.kept())
-
-
-def _run_error(active: ActiveRun, judgement: Judgement) -> RunError | None:
-    if _COMPILE_FAILED in active.notes and judgement.status is Status.ERROR:
-        return RunError(phase="compile", message="the program did not compile; stderr tells why")
-    return None

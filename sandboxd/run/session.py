@@ -23,7 +23,8 @@ from sandboxd.errors import (
 )
 from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import Sink
-from sandboxd.run.runner import AUTO, Plan, Runner, RunRequest
+from sandboxd.run.plan import AUTO, Plan, RunRequest
+from sandboxd.run.runner import Runner
 from sandboxd.run.session_state import SessionState, Step, step
 from sandboxd_client.protocol import (
     Base64,

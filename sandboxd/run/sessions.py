@@ -19,9 +19,10 @@ from sandboxd.run.active import Sink
 from sandboxd.run.file_session import Budget, FileSession
 from sandboxd.run.limits import to_resources
 from sandboxd.run.live_session import LiveSession
+from sandboxd.run.plan import Plan, RunRequest
 from sandboxd.run.profiles import Profile
 from sandboxd.run.quotas import Quotas
-from sandboxd.run.runner import Plan, Runner, RunRequest
+from sandboxd.run.runner import Runner
 from sandboxd.run.session import Session, SessionRequest
 from sandboxd_client.protocol import FileInfo, RunResult, SessionInfo
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandboxd.run.runner import RunRequest
+from sandboxd.run.plan import RunRequest
 from sandboxd.run.session import SessionRequest
 from sandboxd.run.sessions import Sessions
 from sandboxd_client import (

@@ -19,8 +19,9 @@ from sandboxd.errors import (
     StartFailedError,
 )
 from sandboxd.guest.frames import Event, Verdict
+from sandboxd.pool.container import Plan, Slots
 from sandboxd.pool.core import Settings
-from sandboxd.pool.pool import Lease, Plan, Pool, Slots
+from sandboxd.pool.pool import Lease, Pool
 from sandboxd.pool.state import State
 from tests.support.engine import FakeEngine
 from tests.support.pools import USUAL, Clock, Running, plan, run, settings

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sandboxd.errors import ShuttingDownError
-from sandboxd.pool.pool import Lease, Pool, Slots
+from sandboxd.pool.container import Slots
+from sandboxd.pool.pool import Lease, Pool
 from tests.support.engine import FakeEngine
 from tests.support.pools import USUAL, Clock, plan, run, settings
 from tests.support.wait import DEADLINE, turns, until

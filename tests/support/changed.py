@@ -19,14 +19,15 @@ from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.engine.port import LABEL_INSTANCE, ContainerSpec
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import BUILTIN, load
+from sandboxd.pool.container import Plan
 from sandboxd.pool.core import Settings
 from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
-from sandboxd.pool.pool import Plan
 from sandboxd.run.active import ActiveRun
 from sandboxd.run.limits import to_resources
+from sandboxd.run.plan import RunRequest
 from sandboxd.run.profiles import Profile, make_profiles
 from sandboxd.run.quotas import Quotas
-from sandboxd.run.runner import Runner, RunRequest
+from sandboxd.run.runner import Runner
 from sandboxd_client.protocol import Limits, RunResult
 
 Change = Callable[[dict[str, Any]], object]

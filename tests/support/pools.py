@@ -10,8 +10,9 @@ from sandboxd.engine.port import LABEL_INSTANCE, LABEL_SLOT, ContainerSpec, Reso
 from sandboxd.engine.spec import resource_config
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Command, Event, Verdict
+from sandboxd.pool.container import Plan
 from sandboxd.pool.core import Settings
-from sandboxd.pool.pool import Lease, Plan
+from sandboxd.pool.pool import Lease
 from tests.support.wait import DEADLINE
 
 INSTANCE = "mine"

@@ -20,9 +20,9 @@ from sandboxd.daemon import history_settings, make_shape
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import load
 from sandboxd.metrics import RunSample
+from sandboxd.pool.container import Plan
 from sandboxd.pool.core import Settings
 from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
-from sandboxd.pool.pool import Plan
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.server import Server, SocketLock
