@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping
 
-from sandboxd.run.profiles import Profile
+from sandboxd.run.profiles import Profile, package_name
 
 _MOST = 256 * 1024
 """Characters of code that are looked at; a longer program names its profile."""
@@ -51,12 +51,21 @@ def fitting(
 
     None when it needs none of what profiles have, or more than any one has.
     """
-    candidates = [profile for profile in profiles if modules.get(profile.name)]
-    if not candidates:
+    offers = [(has, profile) for profile in profiles if (has := _offered(profile, modules))]
+    if not offers:
         return None
-    offered = frozenset[str]().union(*(modules[profile.name] for profile in candidates))
-    needed = imported(language, code) & offered
+    needed = imported(language, code) & frozenset[str]().union(*(has for has, _ in offers))
     if not needed:
         return None
-    covering = [profile for profile in candidates if needed <= modules[profile.name]]
-    return min(covering, key=lambda profile: len(modules[profile.name]), default=None)
+    covering = [(has, profile) for has, profile in offers if needed <= has]
+    return min(covering, key=lambda offer: len(offer[0]), default=(None, None))[1]
+
+
+def _offered(profile: Profile, modules: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """What its image has. While that is still being made, modules of its packages' names:
+    a program that needs one waits for it then, and does not fail for want of it."""
+    known = modules.get(profile.name)
+    if known is not None:
+        return known
+    names = map(package_name, profile.packages)
+    return frozenset(name.replace("-", "_") if name[0] != "@" else name for name in names)

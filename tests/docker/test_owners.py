@@ -129,8 +129,8 @@ with client.session("python", keep=True) as session:
     attempts = """
 kinds = []
 for attempt in (
-    lambda: client.run("python", "1", session=sys.argv[2]),
-    lambda: client.close_session(sys.argv[2]),
+    lambda: client.run("python", "1", session=sys.argv[3]),
+    lambda: client.close_session(sys.argv[3]),
 ):
     try: attempt()
     except SandboxError as e: kinds.append(e.kind)

@@ -665,10 +665,12 @@ async def test_sessions_work_where_there_are_no_namespaces() -> None:
 
 # --- at the terminal ---
 
+SANDBOX = Path(sys.executable).with_name("sandbox")
+
 
 def repl(daemon: RunningDaemon, language: str, typed: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sandbox", "repl", "--socket", str(daemon.socket), language],
+        [SANDBOX, "repl", "--socket", str(daemon.socket), language],
         input=typed,
         capture_output=True,
         text=True,
@@ -691,7 +693,7 @@ def test_a_repl_shows_values_and_output_and_passes_the_exit_code_on(daemon: Runn
 
 def test_ctrl_c_interrupts_the_program_and_not_the_repl(daemon: RunningDaemon) -> None:
     with subprocess.Popen(
-        ["sandbox", "repl", "--socket", str(daemon.socket), "python"],
+        [SANDBOX, "repl", "--socket", str(daemon.socket), "python"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
