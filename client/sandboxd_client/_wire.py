@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from sandboxd_client.errors import SandboxError, from_wire
 from sandboxd_client.protocol import (
     Base64,
+    Blob,
     ErrorObject,
     IfBusy,
     InputParams,
@@ -69,6 +70,9 @@ class Started(Struct, frozen=True):
 
 
 Stream = Literal["stdout", "stderr"]
+
+Files = Mapping[str, str | bytes | Base64]
+"""Contents by relative path."""
 
 
 class Output(Struct, frozen=True):
@@ -185,8 +189,8 @@ class RunOptions(TypedDict, total=False):
     """Environment on top of the language's own."""
     stdin: Stdin
     limits: Limits
-    files: Mapping[str, str | Base64]
-    """Laid in the work folder before the run, by relative path; see `to_blob`."""
+    files: Files
+    """Laid in the work folder before the run."""
     outputs: Sequence[str]
     """Globs, relative to the work folder, whose files are in the result."""
     network: bool
@@ -226,10 +230,16 @@ class DebugFacts(TypedDict, total=False):
     phase: Literal["compile", "run"]
 
 
-_PLAIN: dict[str, type] = {
+def wire_files(files: Files) -> dict[str, Blob]:
+    return {
+        path: to_blob(data) if isinstance(data, bytes) else data for path, data in files.items()
+    }
+
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {
     "args": list,
     "env": dict,
-    "files": dict,
+    "files": wire_files,
     "outputs": list,
     "packages": list,
 }

@@ -57,13 +57,12 @@ from sandboxd_client.protocol import (
     RunResult,
     RunSummary,
     SessionInfo,
-    SessionOpenParams,
     SessionParams,
     Status,
     StatusResult,
     default_socket,
 )
-from sandboxd_client.session import AsyncSession, SessionOptions
+from sandboxd_client.session import AsyncSession, SessionOptions, session_params
 
 if TYPE_CHECKING:
     from sandboxd_client.batch import AsyncPrograms, Outcome, Programs, Progress
@@ -268,7 +267,7 @@ class AsyncClient:
 
     def session(self, language: str, **options: Unpack[SessionOptions]) -> AsyncSession:
         """A session, opened by entering it."""
-        return AsyncSession(self, SessionOpenParams(language=language, **options))
+        return AsyncSession(self, session_params(language, options))
 
     async def sessions(self) -> list[SessionInfo]:
         """The open ones of this user, oldest first; root sees everybody's."""

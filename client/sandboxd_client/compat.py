@@ -40,14 +40,12 @@ from sandboxd_client.errors import (
     StartFailedError,
 )
 from sandboxd_client.protocol import (
-    Base64,
     Blob,
     LanguageInfo,
     Limits,
     RunResult,
     Status,
     from_blob,
-    to_blob,
 )
 from sandboxd_client.sync import Client
 
@@ -214,10 +212,6 @@ class CodeSandbox:
         when `cleanup(force=True)` killed it.
         """
         chosen = limits or self.limits
-        laid: dict[str, str | Base64] = {
-            path: data if isinstance(data, str) else to_blob(data)
-            for path, data in (files or {}).items()
-        }
         program = Program(
             language,
             code,
@@ -225,7 +219,7 @@ class CodeSandbox:
             env=env or {},
             stdin=stdin,
             limits=chosen.to_limits(),
-            files=laid,
+            files=files or {},
             outputs=output_files,
             network=chosen.network_enabled if network is None else network,
             read_only=chosen.read_only_root if read_only is None else read_only,

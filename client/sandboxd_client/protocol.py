@@ -409,6 +409,11 @@ class OutputFile(Struct, frozen=True):
     size: int
     data: Blob
 
+    @property
+    def content(self) -> bytes:
+        """The data as bytes."""
+        return from_blob(self.data)
+
 
 class SkippedFile(Struct, frozen=True):
     """A file that `outputs` named and that did not come back."""

@@ -10,13 +10,13 @@ The asynchronous one is the same with `async with` and `await`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
+from sandboxd_client._wire import Files, RunOptions, wire_files
 from sandboxd_client.errors import ConnectionLostError, NotRunningError, SessionNotFoundError
 from sandboxd_client.protocol import (
-    Base64,
     FileInfo,
     FilesListParams,
     FilesRead,
@@ -31,14 +31,10 @@ from sandboxd_client.protocol import (
 )
 
 if TYPE_CHECKING:
-    from sandboxd_client._wire import RunOptions
     from sandboxd_client.aio import AsyncClient, AsyncRunStream
     from sandboxd_client.sync import Client, RunStream
 
 _GONE = (SessionNotFoundError, ConnectionLostError, NotRunningError)
-
-Files = Mapping[str, str | Base64]
-"""By relative path; see `to_blob` for bytes."""
 
 
 class SessionOptions(TypedDict, total=False):
@@ -51,11 +47,18 @@ class SessionOptions(TypedDict, total=False):
     profile: str | None
     packages: list[str]
     env: dict[str, str]
-    files: dict[str, str | Base64]
+    files: Files
     ttl: float
     """Seconds that it may lie unused."""
     keep: bool
     """It is not closed with its connection, nor on leaving."""
+
+
+def session_params(language: str, options: SessionOptions) -> SessionOpenParams:
+    rest: dict[str, Any] = dict(options)
+    if "files" in rest:
+        rest["files"] = wire_files(rest["files"])
+    return SessionOpenParams(language=language, **rest)
 
 
 class _Base:
@@ -122,7 +125,7 @@ class Session(_Base):
         return self._client.stream(self.language, code, **self._its(options))
 
     def write_files(self, files: Files) -> None:
-        params = FilesWriteParams(session=self.id, files=dict(files))
+        params = FilesWriteParams(session=self.id, files=wire_files(files))
         self._client._call(Method.FILES_WRITE, params, Nothing)  # noqa: SLF001
 
     def read_files(self, paths: Iterable[str]) -> FilesRead:
@@ -172,7 +175,7 @@ class AsyncSession(_Base):
         return self._client.stream(self.language, code, **self._its(options))
 
     async def write_files(self, files: Files) -> None:
-        params = FilesWriteParams(session=self.id, files=dict(files))
+        params = FilesWriteParams(session=self.id, files=wire_files(files))
         await self._client._call(Method.FILES_WRITE, params, Nothing)  # noqa: SLF001
 
     async def read_files(self, paths: Iterable[str]) -> FilesRead:

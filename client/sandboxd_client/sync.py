@@ -61,13 +61,12 @@ from sandboxd_client.protocol import (
     RunResult,
     RunSummary,
     SessionInfo,
-    SessionOpenParams,
     SessionParams,
     Status,
     StatusResult,
     default_socket,
 )
-from sandboxd_client.session import Session, SessionOptions
+from sandboxd_client.session import Session, SessionOptions, session_params
 
 if TYPE_CHECKING:
     from sandboxd_client.batch import Outcome, Programs, Progress
@@ -310,7 +309,7 @@ class Client:
 
     def session(self, language: str, **options: Unpack[SessionOptions]) -> Session:
         """A session, opened by entering it."""
-        return Session(self, SessionOpenParams(language=language, **options))
+        return Session(self, session_params(language, options))
 
     def sessions(self) -> list[SessionInfo]:
         """The open ones of this user, oldest first; root sees everybody's."""

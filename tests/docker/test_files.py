@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 
 from sandboxd_client import (
-    Base64,
     Client,
     InvalidParamsError,
     Limits,
     PayloadTooLargeError,
     RunResult,
-    from_blob,
-    to_blob,
 )
 from tests.support.daemon import RunningDaemon
 
@@ -24,7 +21,7 @@ MIB = 1024 * 1024
 
 
 def data(result: RunResult) -> dict[str, bytes]:
-    return {file.path: from_blob(file.data) for file in result.files}
+    return {file.path: file.content for file in result.files}
 
 
 def skipped(result: RunResult) -> dict[str, str]:
@@ -32,9 +29,9 @@ def skipped(result: RunResult) -> dict[str, str]:
 
 
 def test_files_are_there_before_the_program(client: Client) -> None:
-    files: dict[str, str | Base64] = {
+    files: dict[str, str | bytes] = {
         "data.txt": "text é",
-        "deep/er/x.bin": to_blob(b"\xff\x00"),
+        "deep/er/x.bin": b"\xff\x00",
         "helper.py": "value = 41",
     }
     code = """
@@ -179,6 +176,6 @@ def roomy(tmp_path: Path) -> Iterator[Client]:
 def test_sixty_four_mebibytes_of_random_bytes_go_in_and_come_out(roomy: Client) -> None:
     content = os.urandom(64 * MIB)
     code = "open('out', 'wb').write(open('in', 'rb').read())"
-    result = roomy.run("python", code, files={"in": to_blob(content)}, outputs=["out"])
+    result = roomy.run("python", code, files={"in": content}, outputs=["out"])
     assert result.stderr == ""
     assert data(result)["out"] == content

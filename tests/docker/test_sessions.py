@@ -28,8 +28,6 @@ from sandboxd_client import (
     SessionBusyError,
     SessionNotFoundError,
     State,
-    from_blob,
-    to_blob,
 )
 from tests.docker.test_no_namespaces import refuse_namespaces
 from tests.support.changed import Nobody, changed_runner
@@ -52,7 +50,7 @@ def stdout(result: RunResult) -> str:
 
 
 def data(result: RunResult) -> dict[str, bytes]:
-    return {file.path: from_blob(file.data) for file in result.files}
+    return {file.path: file.content for file in result.files}
 
 
 def gone(session: Session) -> bool:
@@ -542,12 +540,12 @@ print(open("sub/given", "rb").read())"""
     with python.stream(code) as run:
         for event in run:
             if isinstance(event, Output) and event.data == b"begun\n":
-                python.write_files({"sub/given": to_blob(b"\xff" * 3)})
+                python.write_files({"sub/given": b"\xff" * 3})
     assert run.result.stdout == "begun\nb'\\xff\\xff\\xff'\n"
     large = b"\0\1" * 500_000
-    python.write_files({"large": to_blob(large)})
+    python.write_files({"large": large})
     read = python.read_files(["large", "none", "sub"])
-    assert [from_blob(each.data) for each in read.files] == [large]
+    assert [each.content for each in read.files] == [large]
     assert {each.path for each in read.files_skipped} == {"none", "sub"}
     assert [(each.path, each.kind) for each in python.list_files()] == [
         ("large", "file"),

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from sandboxd.languages import BUILTIN, load
 from sandboxd.run.driver import DriverError, Shown, WordReader, encode_piece, shown_files
-from sandboxd_client.protocol import from_blob
 
 GOOD: dict[str, Any] = {"run": 1, "exit_code": 0, "cpu": 0.5, "memory": 4096}
 LANGUAGES = load(BUILTIN)
@@ -73,7 +72,7 @@ def test_files_of_a_value_keep_within_the_limit_and_the_others_are_named() -> No
         ),
         7,
     )
-    assert [(file.path, from_blob(file.data)) for file in taken.files] == [("value.html", b"12345")]
+    assert [(file.path, file.content) for file in taken.files] == [("value.html", b"12345")]
     assert [file.path for file in taken.skipped] == ["value.png", "figure-1.png", "figure-2.png"]
 
 
