@@ -8,6 +8,16 @@
   const NOTE = 4;
   const PROGRAM = '/sandbox/main.js';
 
+  // What every program goes through, while nobody waits for it: an empty module is
+  // loaded, and nothing is printed.
+  const { Script } = require('vm');
+  new Script('(function(){})');
+  require('/dev/null');
+  delete require.cache['/dev/null'];
+  for (const stream of [process.stdout, process.stderr]) stream.write('');
+  const { Writable } = require('stream');
+  new console.Console(new Writable({ write: (chunk, encoding, done) => done() })).log('');
+
   fs.writeSync(NOTE, '\n');
   const [count, ...fields] = fs.readFileSync(MESSAGE, 'utf8').split('\0').slice(0, -1);
   fs.closeSync(MESSAGE);
@@ -25,7 +35,7 @@
   // and has chosen the main module already: it is loaded in its place.
   const code = fs.readFileSync(PROGRAM, 'utf8');
   try {
-    new (require('vm').Script)(`(function(){${code}\n})`);
+    new Script(`(function(){${code}\n})`);
   } catch (error) {
     if (/import statement|token 'export'|import\.meta|await is only valid/.test(error.message)) {
       const module = PROGRAM.replace(/js$/, 'mjs');
@@ -41,6 +51,7 @@
       };
     }
   }
+
   delete require.cache[__filename];
   process.execArgv.length = 0;
 }

@@ -10,7 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
-from tests.bench import hand_out, machine, output, report, resources, throughput, waiting
+from tests.bench import hand_out, machine, modes, output, report, resources, throughput, waiting
 from tests.bench.bench import Bench, Subject
 from tests.bench.chart import draw
 from tests.bench.measure import Measured, allow_many_files
@@ -18,6 +18,7 @@ from tests.bench.measure import Measured, allow_many_files
 SUBJECTS: dict[str, Subject] = {
     "hand-out": hand_out.hand_out,
     "commands": hand_out.commands,
+    "modes": modes.modes,
     "runs": throughput.runs_per_second,
     "preloaded": throughput.preloaded,
     "never": throughput.never_reused,

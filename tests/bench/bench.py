@@ -83,11 +83,8 @@ class Bench:
         with daemon.client() as client:
 
             def full() -> bool:
-                pools = {pool.profile: pool for pool in client.status().pools}
-                return all(
-                    name in pools and pools[name].idle == pools[name].size == count
-                    for name, count in warm.items()
-                )
+                pools = [(pool.profile, pool.idle, pool.size) for pool in client.status().pools]
+                return all((name, count, count) in pools for name, count in warm.items())
 
             eventually(full, "the pools are full", IMAGES)
 
