@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from sandboxd_client import AsyncClient, Client
 from tests.support.daemon import RunningDaemon
+from tests.support.programs import MORE
 
 
 @pytest.fixture(scope="session")
@@ -33,5 +36,20 @@ async def aclient(daemon: RunningDaemon) -> AsyncIterator[AsyncClient]:
 def own_daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
     """A daemon that the test may do anything to."""
     running = RunningDaemon(tmp_path)
+    with running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def more_languages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    """With the images that are made on demand, one after the other."""
+    running = RunningDaemon(tmp_path_factory.mktemp("more"))
+    running.config.write_text("[pool]\nmin = 0\n")
+    command = [sys.executable, "-m", "sandboxd", "--config", str(running.config)]
+    for language in MORE:
+        built = subprocess.run(
+            [*command, "images", "build", language], capture_output=True, text=True, check=False
+        )
+        assert built.returncode == 0, built.stderr
     with running:
         yield running
