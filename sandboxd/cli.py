@@ -33,7 +33,11 @@ _err = Console(stderr=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if "run" not in arguments:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         code: int = arguments.run(arguments)
     except SandboxdError as error:
@@ -48,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sandboxd", description=__doc__)
     parser.add_argument("--version", action="version", version=f"sandboxd {__version__}")
     parser.add_argument("--config", type=Path, help="configuration file (TOML)")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the daemon in the foreground")
     serve.add_argument("--socket", help="path of the Unix socket")

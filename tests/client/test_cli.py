@@ -6,10 +6,12 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sandboxd.cli import main as daemon_main
 from sandboxd_client.cli import main
 from tests.support.impostor import Impostor, drain, read_line, wait_until_read
 from tests.support.service import ServiceThread
@@ -232,7 +234,7 @@ def test_what_is_no_daemon_is_125(tmp_path: Path) -> None:
     assert b"Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run"], ["run", "--nonsense", "python"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run"], ["run", "--nonsense", "python"]])
 def test_a_command_line_that_is_not_understood_is_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,6 +242,16 @@ def test_a_command_line_that_is_not_understood_is_2(
         main(arguments)
     assert caught.value.code == 2
     assert "usage: sandbox" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [main, daemon_main])
+def test_a_bare_command_tells_what_there_is(
+    command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command([]) == 2
+    told = capsys.readouterr().err
+    assert "--help" in told
+    assert len(told.splitlines()) > 15
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])

@@ -53,8 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"sandbox {__version__}")
     parser.add_argument("command", choices=SUMMARIES, metavar="COMMAND")
-    parser.parse_args(given)
-    return 2  # parse_args leaves by itself for every command line that comes here
+    if given:
+        parser.parse_args(given)  # leaves by itself for every command line that comes here
+    parser.print_help(sys.stderr)
+    return 2
 
 
 def find_command(name: str) -> Command:
