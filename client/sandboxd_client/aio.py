@@ -89,7 +89,7 @@ class AsyncRunStream:
     def __init__(self, client: AsyncClient, params: RunParams | AttachParams) -> None:
         self._client = client
         self._params = params
-        self._request: RequestId = client._next_id()  # noqa: SLF001 - the client's own class
+        self._request: RequestId = client._next_id()
         self._incoming: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(_BUFFERED_EVENTS)
         self._stdin_sent = 0
         self._stdin_taken = 0
@@ -98,7 +98,7 @@ class AsyncRunStream:
 
     async def __aenter__(self) -> Self:
         method = Method.RUN_ATTACH if isinstance(self._params, AttachParams) else Method.RUN
-        await self._client._send(  # noqa: SLF001
+        await self._client._send(
             request_line(self._request, method, self._params), self._request, self._incoming
         )
         return self
@@ -109,7 +109,7 @@ class AsyncRunStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._client._forget(self._request)  # noqa: SLF001
+        self._client._forget(self._request)
         kept = isinstance(self._params, RunParams) and self._params.keep
         if not self._ended and not kept:
             with contextlib.suppress(SandboxError):
@@ -162,10 +162,10 @@ class AsyncRunStream:
     async def send_stdin(self, data: bytes) -> None:
         """Sends stdin to a run that was started with it streamed."""
         self._stdin_sent += len(data)
-        await self._client._send(input_line(self._request, data))  # noqa: SLF001
+        await self._client._send(input_line(self._request, data))
 
     async def end_stdin(self) -> None:
-        await self._client._send(input_line(self._request, b"", eof=True))  # noqa: SLF001
+        await self._client._send(input_line(self._request, b"", eof=True))
 
     async def feed(self, chunks: Iterable[bytes]) -> None:
         """Sends all of stdin as the program takes it, passing over events meanwhile."""
@@ -184,9 +184,9 @@ class AsyncRunStream:
         Of one that was attached to, only the following ends: see `AsyncClient.kill`.
         """
         params = CancelParams(id=self._request)
-        if not self._client._connected:  # noqa: SLF001
+        if not self._client._connected:
             return  # the run went with its connection
-        await self._client._send(notification_line(Method.CANCEL, params))  # noqa: SLF001
+        await self._client._send(notification_line(Method.CANCEL, params))
 
 
 class AsyncClient:

@@ -89,9 +89,9 @@ class Session(_Base):
 
     def __enter__(self) -> Self:
         # A connection of its own: a run that is left early closes the one it had.
-        self._connection = self._client._acquire()  # noqa: SLF001 - the client's own class
+        self._connection = self._client._acquire()
         try:
-            self._opened = self._client._ask(  # noqa: SLF001
+            self._opened = self._client._ask(
                 self._connection, Method.SESSION_OPEN, self._params, SessionOpened
             )
         except BaseException:
@@ -126,17 +126,17 @@ class Session(_Base):
 
     def write_files(self, files: Files) -> None:
         params = FilesWriteParams(session=self.id, files=wire_files(files))
-        self._client._call(Method.FILES_WRITE, params, Nothing)  # noqa: SLF001
+        self._client._call(Method.FILES_WRITE, params, Nothing)
 
     def read_files(self, paths: Iterable[str]) -> FilesRead:
         """Regular files; those that do not come are listed with the reason."""
         params = FilesReadParams(session=self.id, paths=list(paths))
-        return self._client._call(Method.FILES_READ, params, FilesRead)  # noqa: SLF001
+        return self._client._call(Method.FILES_READ, params, FilesRead)
 
     def list_files(self, path: str | None = None) -> list[FileInfo]:
         """All that is in the work folder, or in a folder of it, and below."""
         params = FilesListParams(session=self.id, path=path)
-        return self._client._call(Method.FILES_LIST, params, list[FileInfo])  # noqa: SLF001
+        return self._client._call(Method.FILES_LIST, params, list[FileInfo])
 
 
 class AsyncSession(_Base):
@@ -147,9 +147,7 @@ class AsyncSession(_Base):
         self._client = client
 
     async def __aenter__(self) -> Self:
-        self._opened = await self._client._call(  # noqa: SLF001 - the client's own class
-            Method.SESSION_OPEN, self._params, SessionOpened
-        )
+        self._opened = await self._client._call(Method.SESSION_OPEN, self._params, SessionOpened)
         return self
 
     async def __aexit__(
@@ -176,14 +174,14 @@ class AsyncSession(_Base):
 
     async def write_files(self, files: Files) -> None:
         params = FilesWriteParams(session=self.id, files=wire_files(files))
-        await self._client._call(Method.FILES_WRITE, params, Nothing)  # noqa: SLF001
+        await self._client._call(Method.FILES_WRITE, params, Nothing)
 
     async def read_files(self, paths: Iterable[str]) -> FilesRead:
         """Regular files; those that do not come are listed with the reason."""
         params = FilesReadParams(session=self.id, paths=list(paths))
-        return await self._client._call(Method.FILES_READ, params, FilesRead)  # noqa: SLF001
+        return await self._client._call(Method.FILES_READ, params, FilesRead)
 
     async def list_files(self, path: str | None = None) -> list[FileInfo]:
         """All that is in the work folder, or in a folder of it, and below."""
         params = FilesListParams(session=self.id, path=path)
-        return await self._client._call(Method.FILES_LIST, params, list[FileInfo])  # noqa: SLF001
+        return await self._client._call(Method.FILES_LIST, params, list[FileInfo])

@@ -106,13 +106,13 @@ class RunStream:
         self._ended = False
 
     def __enter__(self) -> Self:
-        self._connection = self._client._acquire()  # noqa: SLF001 - the client's own class
-        self._request = self._client._next_id()  # noqa: SLF001
+        self._connection = self._client._acquire()
+        self._request = self._client._next_id()
         try:
             if self._streams and not self._connection.raw:
                 # Its answer is passed over: a daemon that knows no better sends JSON.
                 raw = InitializeParams(client="sandboxd-client", output=OutputForm.RAW)
-                self._connection.send(request_line(self._client._next_id(), Method.INITIALIZE, raw))  # noqa: SLF001
+                self._connection.send(request_line(self._client._next_id(), Method.INITIALIZE, raw))
                 self._connection.raw = True
             self._connection.send(request_line(self._request, self._method, self._params))
         except BaseException:
@@ -127,7 +127,7 @@ class RunStream:
         traceback: TracebackType | None,
     ) -> None:
         if self._ended:
-            self._client._release(self._connection)  # noqa: SLF001
+            self._client._release(self._connection)
         else:
             self._connection.close()
 

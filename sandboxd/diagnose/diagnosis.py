@@ -114,7 +114,7 @@ def _explained(facts: Facts, program: Program, dialect: Dialect, failure: Failur
     if failure.others:
         more = len(failure.others)
         listed = "; ".join(clip(each, 100) for each in failure.others[:3])
-        told += f" The compiler found {more} more: {listed}{'; …' if more > 3 else '.'}"  # noqa: PLR2004
+        told += f" The compiler found {more} more: {listed}{'; …' if more > 3 else '.'}"  # noqa: PLR2004 - some
     return Meaning(told, suggestions)
 
 

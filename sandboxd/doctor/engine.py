@@ -80,6 +80,6 @@ def _security(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _storage(info: Mapping[str, Any]) -> str:
-    status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)  # noqa: PLR2004
+    status = dict(pair for pair in info.get("DriverStatus") or [] if len(pair) == 2)  # noqa: PLR2004 - a pair
     backing = status.get("Backing Filesystem")
     return f"{info.get('Driver', '?')}{f' on {backing}' if backing else ''}"

@@ -64,7 +64,7 @@ def lock_holder(path: Path, root: Path = Path("/")) -> int | None:
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     for line in (_text(root / "proc/locks") or "").splitlines():
         fields = line.split()
-        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == device:  # noqa: PLR2004
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == device:  # noqa: PLR2004 - proc_locks(5)
             return int(fields[4]) if int(fields[4]) > 0 else None
     return None
 

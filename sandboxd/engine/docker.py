@@ -80,7 +80,7 @@ class DockerEngine:
 
     async def create(self, wanted: ContainerSpec) -> str:
         # The library's own create drops the engine's warnings.
-        creation = self._docker._query_json(  # noqa: SLF001
+        creation = self._docker._query_json(  # noqa: SLF001 - aiodocker has no call for it
             "containers/create",
             method="POST",
             params={"name": wanted.name},
@@ -179,7 +179,7 @@ class DockerEngine:
         """The engine's own answer to a GET, such as `info`. Raises StartFailedError."""
         try:
             answer: dict[str, Any] = await self._call(
-                self._docker._query_json(path, method="GET"),  # noqa: SLF001
+                self._docker._query_json(path, method="GET"),  # noqa: SLF001 - aiodocker has no call for it
                 f"answer {path}",
             )
         except _NotFoundError as error:

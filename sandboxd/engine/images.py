@@ -9,6 +9,7 @@ in, tagged by a hash of all that went in, and so built only when that changed.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import io
 import os
@@ -178,17 +179,17 @@ class Images:
         return tag
 
     async def _debian_base(self) -> str:
+        say = functools.partial(self._report, "debian")
         async with self._debian:
             if not await self._engine.has_image(_DEBIAN_TAG):
-                self._report("debian", f"making a {_SUITE} base")
+                say(f"making a {_SUITE} base")
                 if self._may_install and shutil.which("mmdebstrap") is None:
-                    say = lambda text: self._report("debian", text)  # noqa: E731
                     await asyncio.to_thread(host.install_packages, ["mmdebstrap"], say)
                 with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
                     archive = Path(folder) / "base.tar"
-                    await _bootstrap(archive, lambda text: self._report("debian", text))
+                    await _bootstrap(archive, say)
                     await self._import(archive)
-                self._report("debian", "ready")
+                say("ready")
         return _DEBIAN_TAG
 
     async def _import(self, archive: Path) -> None:

@@ -142,7 +142,7 @@ class World(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.closed)
     @rule(target=waiters, owner=st.integers(0, 2), fresh=st.booleans(), client=st.integers(0, 1))
-    def request(self, owner: int, fresh: bool, client: int) -> Waiter:  # noqa: FBT001
+    def request(self, owner: int, fresh: bool, client: int) -> Waiter:
         waiter = Waiter(owner, fresh, client)
         self.waiting.append(waiter)
         self.look_at_demand()

@@ -617,7 +617,7 @@ async def test_a_run_may_have_limits_of_its_own_and_the_next_has_the_usual_ones_
 async def test_a_container_is_not_handed_out_before_its_usual_limits_are_back(
     make_pool: MakePool,
     engine: FakeEngine,
-    prompt: bool,  # noqa: FBT001
+    prompt: bool,
 ) -> None:
     engine.temper.prompt = prompt
     pool = make_pool(settings(1, 1))

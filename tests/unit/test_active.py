@@ -209,7 +209,7 @@ async def test_a_run_that_ended_lets_its_container_speak(run: ActiveRun, sides: 
 async def test_a_reader_that_comes_late_does_not_touch_the_containers_next_run(
     run: ActiveRun,
     sides: Recorder,
-    ends_first: bool,  # noqa: FBT001
+    ends_first: bool,
 ) -> None:
     sides.client_reads = False
     run.output(Event.STDOUT, b"a")

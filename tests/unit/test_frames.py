@@ -92,7 +92,7 @@ def test_data_of_any_size_takes_as_many_frames_as_it_needs(size: int) -> None:
 
 
 @pytest.mark.parametrize("stdin", [True, False])
-def test_go_is_what_the_guest_reads(stdin: bool) -> None:  # noqa: FBT001
+def test_go_is_what_the_guest_reads(stdin: bool) -> None:
     ((kind, payload),) = read_all([frames.encode_go(1.5, 5 * 2**32, stdin=stdin)])
     assert kind == ord("G")
     assert struct.unpack_from("<IQ", payload) == (1500, 5 * 2**32)

@@ -69,7 +69,7 @@ def child(fields: dict[str, str | None], *, namespaces: bool = True) -> list[str
 
 
 @pytest.mark.parametrize("namespaces", [True, False])
-def test_a_child_without_any_power_has_no_fault(namespaces: bool) -> None:  # noqa: FBT001
+def test_a_child_without_any_power_has_no_fault(namespaces: bool) -> None:
     assert child({}, namespaces=namespaces) == []
 
 

@@ -67,7 +67,7 @@ def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """All of a parser's, and of the parsers below it."""
     found = []
     for action in parser._actions:  # noqa: SLF001 - nothing else tells, and shtab does the same
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - no public name
             for below in {id(each): each for each in action.choices.values()}.values():
                 found += _actions(below)
         found.append(action)

@@ -166,8 +166,8 @@ def _asking(language: str) -> Iterator[Ask]:
         return
     history = _history_path(language)
     try:
-        from prompt_toolkit import PromptSession  # noqa: PLC0415 - an extra
-        from prompt_toolkit.history import FileHistory  # noqa: PLC0415
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.history import FileHistory
     except ImportError:
         with _readline(history):
             yield input
@@ -194,7 +194,7 @@ def _history_path(language: str) -> Path:
 def _readline(path: Path) -> Iterator[None]:
     """The history of `input`, where this Python has it."""
     try:
-        import readline  # noqa: PLC0415 - not everywhere
+        import readline
     except ImportError:
         yield
         return

@@ -151,7 +151,7 @@ def lines(view: View) -> Iterator[str]:
 def _screen() -> Iterator[Callable[[View], None]]:
     """A screen of its own, which gives back what was there before."""
     try:
-        from rich.live import Live  # noqa: PLC0415 - an extra
+        from rich.live import Live
     except ImportError:
         sys.stdout.write("\x1b[?1049h\x1b[?25l")
         try:
@@ -172,9 +172,9 @@ def _draw_plain(view: View) -> None:
 
 
 def _rich(view: View) -> Group:
-    from rich.console import Group  # noqa: PLC0415 - an extra
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
 
     drawn = []
     for header, rows in ((_POOLS, pools(view)), (history.HEADER, history.rows(view.runs))):

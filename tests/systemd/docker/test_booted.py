@@ -86,6 +86,6 @@ def test_a_daemon_that_does_not_hang_is_left_alone(host: BootedHost) -> None:
         client.initialize()
     pid, fed = host.show("MainPID"), host.show("WatchdogTimestampMonotonic")
     for _ in range(3):
-        eventually(lambda: host.show("WatchdogTimestampMonotonic") != fed, "fed")  # noqa: B023
+        eventually(lambda: host.show("WatchdogTimestampMonotonic") != fed, "fed")  # noqa: B023 - called at once
         fed = host.show("WatchdogTimestampMonotonic")
     assert host.show("MainPID") == pid
