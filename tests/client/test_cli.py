@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -285,3 +286,29 @@ def test_they_may_be_json(
 ) -> None:
     main([command, "--json", "--socket", str(served.socket)])
     assert json.loads(capsys.readouterr().out)
+
+
+# --- whether it would work ---
+
+
+def test_doctor_says_how_far_a_client_gets(
+    served: ServiceThread, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--socket", str(served.socket)]) == 1  # an image is missing
+    told = capsys.readouterr().out
+    assert f"{served.socket} (--socket)" in told
+    assert "sandboxd 0" in told
+    assert "python  ok" in re.sub(" +", "  ", told)
+
+
+@pytest.mark.parametrize(("there", "words"), [(False, "is not there"), (True, "is no socket")])
+def test_doctor_says_what_is_wrong_with_the_socket(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, there: bool, words: str
+) -> None:
+    path = tmp_path / "s"
+    if there:
+        path.touch()
+    assert main(["doctor", "--json", "--socket", str(path)]) == 1
+    (found,) = json.loads(capsys.readouterr().out)
+    assert words in found["detail"]
+    assert not found["ok"]

@@ -34,6 +34,10 @@ SUMMARIES = {
     "top": ("top", "the same, live, with rates and the last runs"),
     "languages": ("look", "what can be run"),
     "health": ("look", "what is in order and what is not"),
+    "doctor": (
+        "doctor",
+        "whether a client gets as far as a program that runs, and what to do if not",
+    ),
     "completion": ("completion", "print what makes a shell complete this command"),
     "mcp": ("mcp", "serve tools for models (Model Context Protocol) on stdin and stdout"),
 }
