@@ -203,7 +203,7 @@ class RunOptions(TypedDict, total=False):
     """A named profile of the language instead of the one that fits."""
     label: str | None
     """Free text for the history."""
-    session: str
+    session: str | None
     """Run in that session; see `Client.session`."""
     if_busy: IfBusy | Literal["wait", "refuse"]
     """While another run is under way in it: "refuse" raises SessionBusyError."""

@@ -17,7 +17,20 @@ from tests.support.mcp import Progress, connect
 from tests.support.service import SMALL, Service, replace
 from tests.support.wait import DEADLINE, until
 
-NAMES = {"run_code", "list_languages", "debug_report", "run_history", "show_run", "health"}
+NAMES = {
+    "run_code",
+    "open_session",
+    "list_sessions",
+    "close_session",
+    "write_files",
+    "read_files",
+    "list_files",
+    "list_languages",
+    "debug_report",
+    "run_history",
+    "show_run",
+    "health",
+}
 
 
 def text(result: CallToolResult) -> str:
@@ -153,6 +166,11 @@ async def test_the_daemon_is_looked_at(service: Service) -> None:
         ("run_code", {"language": "python", "code": "", "network": True}, "the network"),
         ("run_code", {"language": "python", "code": "", "packages": ["x"]}, "package x"),
         ("show_run", {"run": "none"}, "none"),
+        ("open_session", {"language": "python", "ttl": 0}, "ttl is 0 s"),
+        ("run_code", {"language": "python", "code": "", "session": "x"}, "no session 'x'"),
+        ("write_files", {"session": "x", "files": {}}, "no session 'x'"),
+        ("read_files", {"session": "x"}, "missing required field `paths`"),
+        ("close_session", {"session": "x"}, "no session 'x'"),
     ],
 )
 async def test_what_the_daemon_refuses_is_an_error_of_the_tool_in_its_words(

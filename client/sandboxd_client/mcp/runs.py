@@ -42,6 +42,13 @@ class RunCode(Arguments, frozen=True):
         list[str],
         Meta(description='Globs of files in the work folder to give back, such as "*.csv".'),
     ] = field(default_factory=list)
+    session: Annotated[
+        str | None,
+        Meta(
+            description="Run in this session of open_session, which has this language; "
+            "limits but timeout, output and files_total, network and packages are its own."
+        ),
+    ] = None
     limits: Annotated[
         Limits,
         Meta(description='Other limits for this run; sizes are bytes, or such as "64MiB".'),
@@ -83,7 +90,7 @@ class Runs(Struct, frozen=True):
 
 
 async def run_code(client: AsyncClient, wanted: RunCode, report: Report) -> RunResult:
-    """Cancelling this kills the program."""
+    """Cancelling this kills the program; in a session it interrupts it, and the state stays."""
     printed = 0
     async with client.stream(
         wanted.language,
@@ -95,6 +102,7 @@ async def run_code(client: AsyncClient, wanted: RunCode, report: Report) -> RunR
         limits=wanted.limits,
         network=wanted.network,
         packages=wanted.packages,
+        session=wanted.session,
         traceparent=_traceparent(),
     ) as run:
         async for event in run:
@@ -139,8 +147,10 @@ TOOLS = (
         title="Run code",
         description=(
             "Run a program in an isolated container of its own and get its output, exit "
-            "code and files. Nothing of one run is there in the next: give what it needs in "
-            "`files`, name what you want back in `outputs`. There is no network unless you "
+            "code and files. Nothing of one run is there in the next, unless both are in the "
+            "same `session`: give what it needs in `files`, name what you want back in "
+            "`outputs`. In a session the `value` of a last expression comes too, and figures "
+            "as files; `state` tells whether the session lives on. There is no network unless you "
             "ask for it and it is allowed. A program that fails is a result, not an error: "
             "read `status` (ok, error, timeout, oom, output_limit, killed), `exit_code` and "
             "`stderr`, or ask debug_report for its `run`. {languages} {limits}"
@@ -148,7 +158,7 @@ TOOLS = (
         arguments=RunCode,
         result=RunResult,
         call=run_code,
-        runs_code=True,
+        changes=True,
     ),
     Tool(
         name="debug_report",

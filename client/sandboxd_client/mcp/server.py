@@ -13,10 +13,10 @@ from mcp.server import Server, ServerRequestContext
 from sandboxd_client import __version__
 from sandboxd_client.aio import AsyncClient
 from sandboxd_client.errors import SandboxError
-from sandboxd_client.mcp import runs, service
+from sandboxd_client.mcp import runs, service, sessions
 from sandboxd_client.mcp.tool import facts_of
 
-TOOLS = {tool.name: tool for tool in (*runs.TOOLS, *service.TOOLS)}
+TOOLS = {tool.name: tool for tool in (*runs.TOOLS, *sessions.TOOLS, *service.TOOLS)}
 
 _Context = ServerRequestContext[AsyncClient]
 

@@ -43,7 +43,8 @@ class Tool(Struct, frozen=True, kw_only=True):
     arguments: type[Arguments]
     result: type[Struct]
     call: Callable[[AsyncClient, Any, Report], Awaitable[Struct]]
-    runs_code: bool = False
+    changes: bool = False
+    """Whether anything is different afterwards."""
 
     def described(self, facts: Facts) -> types.Tool:
         text = self.description.format(limits=facts.limits, languages=facts.languages)
@@ -54,7 +55,7 @@ class Tool(Struct, frozen=True, kw_only=True):
             input_schema=_schema(self.arguments),
             output_schema=_schema(self.result),
             annotations=types.ToolAnnotations(
-                read_only_hint=not self.runs_code,
+                read_only_hint=not self.changes,
                 destructive_hint=False,
                 open_world_hint=False,
             ),
