@@ -63,7 +63,7 @@ def test_files_are_completed_where_files_are_meant(script: Path, tmp_path: Path)
     assert completions(script, "sandbox", "attach", "--into", f"{start}f") == [f"{start}folder"]
 
 
-def test_languages_and_runs_are_asked_of_the_daemon(tmp_path: Path, script: Path) -> None:
+def test_languages_runs_and_sessions_are_asked_of_the_daemon(tmp_path: Path, script: Path) -> None:
     config = replace(SMALL, history=HistoryConfig())
     with ServiceThread(tmp_path, config) as served, Client(served.socket) as client:
         run = client.run("python", "").run
@@ -72,6 +72,14 @@ def test_languages_and_runs_are_asked_of_the_daemon(tmp_path: Path, script: Path
         for command in ("attach", "show", "debug"):
             words = "sandbox", command, run[:4]
             assert completions(script, *words, SANDBOXD_SOCKET=socket) == [run]
+        with client.session("python") as session:
+            for start in (("session", "close"), ("run", "--session")):
+                found = completions(
+                    script, "sandbox", *start, session.id[:4], SANDBOXD_SOCKET=socket
+                )
+                assert found == [session.id]
+            found = completions(script, "sandbox", "session", "open", "p", SANDBOXD_SOCKET=socket)
+            assert found == ["python"]
 
 
 def test_without_a_daemon_nothing_is_completed_and_nothing_is_said(

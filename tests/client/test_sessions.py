@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from sandboxd_client import (
     SessionNotFoundError,
     State,
 )
+from tests.client.test_cli import run, sandbox
 from tests.support.service import ServiceThread
 from tests.support.wait import DEADLINE
 
@@ -81,3 +83,47 @@ def test_the_repl_shows_values_and_passes_the_exit_code_on(served: ServiceThread
         check=False,
     )
     assert (ran.stdout, ran.stderr, ran.returncode) == ("42\nsaid\n", "oops\n", 3)
+
+
+def opened(served: ServiceThread, *options: str) -> str:
+    ran = sandbox(served.socket, "session", "open", "py", *options)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    return ran.stdout.decode().strip()
+
+
+def test_the_terminals_sessions_live_on_between_commands(served: ServiceThread) -> None:
+    session = opened(served)
+    within = ("python", "--session", session)
+    ran = run(served, *within, "-c", "write a 1\nout said\nvalue 42")
+    assert (ran.returncode, ran.stdout) == (0, b"said\n42\n")
+    assert run(served, *within, "-c", "show a").stdout == b"1"
+    listed = sandbox(served.socket, "session", "list").stdout.decode().splitlines()
+    assert [line.split()[0] for line in listed] == ["SESSION", session]
+    assert listed[1].split()[-1] == "2"
+    assert sandbox(served.socket, "session", "close", session).returncode == 0
+    assert json.loads(sandbox(served.socket, "session", "list", "--json").stdout) == []
+    gone = run(served, *within, "-c", "")
+    assert gone.returncode == 125
+    assert f"no session '{session}'".encode() in gone.stderr
+
+
+def test_the_terminal_tells_that_a_session_is_lost(served: ServiceThread) -> None:
+    ran = run(served, "python", "--session", opened(served), "-c", "signal 9")
+    assert ran.returncode == 137
+    assert b"the session is lost" in ran.stderr
+
+
+def test_a_session_of_the_terminal_has_the_limits_that_it_was_opened_with(
+    served: ServiceThread,
+) -> None:
+    session = opened(served, "--timeout", "0.1", "--ttl", "60")
+    assert run(served, "python", "--session", session, "-c", "hang").returncode == 124
+    refused = sandbox(served.socket, "session", "open", "python", "--ttl", "0")
+    assert (refused.returncode, b"ttl is 0 s" in refused.stderr) == (125, True)
+
+
+@pytest.mark.parametrize("action", ["open", "close"])
+def test_a_session_that_is_not_named_is_asked_for(served: ServiceThread, action: str) -> None:
+    ran = sandbox(served.socket, "session", action)
+    assert ran.returncode == 125
+    assert f"sandbox session {action} ".encode() in ran.stderr

@@ -708,3 +708,33 @@ def test_ctrl_c_interrupts_the_program_and_not_the_repl(daemon: RunningDaemon) -
         process.stdin.close()
         assert process.stderr.read().endswith("KeyboardInterrupt\n")
         assert process.wait(60) == 0
+
+
+def command(daemon: RunningDaemon, *arguments: str, stdin: str = "") -> str:
+    name, *rest = arguments
+    ran = subprocess.run(
+        [SANDBOX, name, "--socket", str(daemon.socket), *rest],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+def test_a_session_of_the_terminal_takes_one_command_after_another(
+    daemon: RunningDaemon, tmp_path: Path
+) -> None:
+    session = command(daemon, "session", "open", "python").strip()
+    within = ("run", "python", "--session", session)
+    data = tmp_path / "data.txt"
+    data.write_text("6")
+    assert command(daemon, *within, "-f", str(data), "-c", "n = int(open('data.txt').read())") == ""
+    assert command(daemon, *within, "-c", "n * int(input())", stdin="7\n") == "42\n"
+    detached = command(daemon, *within, "--detach", "-c", "print(n)").strip()
+    assert command(daemon, "attach", detached) == "6\n"
+    assert session in command(daemon, "session", "list")
+    command(daemon, "session", "close", session)
+    assert session not in command(daemon, "session", "list")

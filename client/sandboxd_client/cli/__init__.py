@@ -26,6 +26,7 @@ SUMMARIES = {
     "attach": ("kept", "join a run that was started with --detach, from its beginning"),
     "kill": ("kept", "end a run that was started with --detach"),
     "repl": ("repl", "a session at the terminal: state lives on from line to line"),
+    "session": ("session", "open, list and close sessions for run --session"),
     "batch": ("batch", "run many programs, one for each line of a file"),
     "debug": ("debug", "what went wrong in a run, and what to try"),
     "history": ("history", "runs that have ended, newest first"),

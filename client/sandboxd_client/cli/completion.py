@@ -21,6 +21,9 @@ _FIRST_COLUMN = "2>/dev/null | sed -e 1d -e 's/ .*//'"
 _ASKED = {
     "LANGUAGE": f"sandbox languages {_FIRST_COLUMN}",
     "RUN": f"sandbox history {_FIRST_COLUMN}",
+    "SESSION": f"sandbox session list {_FIRST_COLUMN}",
+    "LANGUAGE|SESSION": "{ sandbox languages; sandbox session list; } "
+    "2>/dev/null | sed -e 's/ .*//' -e '/^[A-Z]*$/d'",
 }
 """Commands that print what may stand for an argument, by the name that it has in the help."""
 _FILES = ("FILE", "PATH[:NAME]")

@@ -53,7 +53,7 @@ def rows(runs: list[RunSummary]) -> list[tuple[object, ...]]:
     return [
         (
             run.run,
-            _local(run.started_at),
+            local_time(run.started_at),
             run.language,
             run.status.value,
             run.exit_code,
@@ -110,7 +110,7 @@ def _print_summary(record: RunRecord) -> None:
         "error": _visible(f"{result.error.phase}: {result.error.message}", lines=False)
         if result.error
         else "",
-        "started": _local(summary.started_at),
+        "started": local_time(summary.started_at),
         "owner": summary.owner,
         "time": f"{summary.duration:.3f} s of {limits.timeout:g} s, "
         f"after {result.timings.queued:.3f} s in the queue",
@@ -142,7 +142,7 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
 
 
-def _local(started_at: str) -> str:
+def local_time(started_at: str) -> str:
     """In the time of whoever reads it; as it is where it is no time."""
     try:
         return f"{datetime.fromisoformat(started_at).astimezone():%Y-%m-%d %H:%M:%S}"

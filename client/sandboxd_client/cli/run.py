@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the run's id and let it go on, without stdin; see `sandbox attach`",
     )
+    parser.add_argument(
+        "--session",
+        metavar="SESSION",
+        help="run in this one of `sandbox session`, with what its earlier runs left",
+    )
     parser.add_argument("--fresh", action="store_true", help="a container of its own, used once")
     parser.add_argument("--network", action="store_true", help="needs the operator's leave")
     parser.add_argument("--writable", action="store_true", help="a root that can be written to")
@@ -82,8 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
     code = _program(arguments)
     feeds = bool(arguments.code or arguments.file not in (None, "-")) and _has_stdin()
     feeds = feeds and not arguments.detach
+    params = _params(arguments, code, streams_stdin=feeds and not arguments.session)
+    if feeds and arguments.session:  # whose runs are given it whole
+        feeds, params["stdin"] = False, to_wire(sys.stdin.buffer.read())
     socket = arguments.socket or default_socket_name()
-    running = QuickRun(socket, _params(arguments, code, streams_stdin=feeds))
+    running = QuickRun(socket, params)
     if arguments.detach:
         return _detach(running, as_json=arguments.json)
     exit_code, result = pass_on(running, arguments, feed=feeds, verbose=arguments.verbose)
@@ -145,6 +153,7 @@ def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) ->
         "read_only": not arguments.writable,
         "profile": arguments.profile,
         "packages": arguments.packages,
+        "session": arguments.session,
         "label": arguments.label,
         "stream": not arguments.detach,
         "capture": arguments.json or arguments.detach,
@@ -266,11 +275,15 @@ def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
         "killed": "killed",
     }
     status, ran = result["status"], result["duration"]
+    if (value := result.get("value")) is not None:
+        _write(1, f"{value}\n".encode())
     if status in words:
         sys.stderr.write(f"sandbox: {words[status]} after {ran:.2f} s\n")
     for name, cut in result["truncated"].items():
         if cut:
             sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
+    if result.get("state") == "lost":
+        sys.stderr.write("sandbox: the session is lost\n")
     if verbose:
         usage = result["usage"]
         sys.stderr.write(
