@@ -155,7 +155,7 @@ Rich()"""
     assert [each.path for each in small.files_skipped] == ["value.html"]
 
 
-def test_open_figures_come_as_files(tmp_path: Path) -> None:
+def test_open_figures_and_rich_values_of_matplotlib_come_as_files(tmp_path: Path) -> None:
     daemon = RunningDaemon(tmp_path)
     daemon.config.write_text(
         "[pool]\nmin = 0\nqueue_timeout = 100\n"
@@ -173,6 +173,9 @@ def test_open_figures_come_as_files(tmp_path: Path) -> None:
             assert sorted(data(result)) == ["figure-1.png", "figure-2.png"]
             assert all(each.startswith(b"\x89PNG") for each in data(result).values())
             assert session.run("1").files == []
+            colours = data(session.run("plt.get_cmap('viridis')"))
+            assert colours["value.png"].startswith(b"\x89PNG")
+            assert b"viridis" in colours["value.html"]
 
 
 # --- errors ---
