@@ -18,11 +18,12 @@ enum {
 	CANNOT_START = 127,
 };
 
-/* What joining a child's namespaces takes, and no more, in the guest's own user
- * namespace; an exec by anyone but its root would lose it otherwise. */
+/* What joining a child's namespaces takes, and where the host refuses these after all
+ * emptying the bounding set, and no more, in the guest's own user namespace; an exec by
+ * anyone but its root would lose it otherwise. */
 static int keep_capabilities(void)
 {
-	static const unsigned int kept[] = {CAP_SYS_ADMIN, CAP_SYS_PTRACE};
+	static const unsigned int kept[] = {CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_SETPCAP};
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {0};
 
