@@ -67,7 +67,7 @@ struct report {
 };
 
 enum order_kind {
-	ORDER_SEAL,   /* the program is in: nobody else may join */
+	ORDER_SEAL,   /* the program is in: nobody else may join, and /proc is not written to */
 	ORDER_RESIZE, /* the tmpfs is to have so many bytes */
 	ORDER_INTERRUPT,
 	ORDER_END,    /* the program has ended (a template said so) */

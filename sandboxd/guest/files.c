@@ -20,6 +20,7 @@
 
 enum {
 	MOST_ENTRIES = 100000,
+	MOST_BYTES = 8388608, /* of a listing: the daemon takes all of it at once */
 	MOST_DEPTH = 64,
 	CHUNK = 65536,
 };
@@ -78,8 +79,14 @@ int files_create(int work, const char *path)
 
 /* --- in the helper --- */
 
+/* What a listing may still have. */
+struct left {
+	int entries;
+	long bytes;
+};
+
 static void list_folder(FILE *out, int folder, const char *path, const char *leave_out, int depth,
-			int *left)
+			struct left *left)
 {
 	static const char letters[] = "?pc?d?b?f?l?s???"; /* by S_IFMT >> 12 */
 	DIR *directory = fdopendir(folder);
@@ -95,13 +102,15 @@ static void list_folder(FILE *out, int folder, const char *path, const char *lea
 		if (!strcmp(name, ".") || !strcmp(name, "..") ||
 		    (depth == 0 && !strcmp(name, leave_out)))
 			continue;
-		if ((*left)-- == 0)
+		if (left->entries-- == 0)
 			exit(E2BIG);
 		if (snprintf(below, sizeof(below), "%s%s", path, name) >= (int)sizeof(below) - 1 ||
 		    fstatat(dirfd(directory), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* gone meanwhile, or nothing that can be named */
-		fprintf(out, "%c %lld %s", letters[(status.st_mode & S_IFMT) >> 12],
-			(long long)status.st_size, below);
+		left->bytes -= fprintf(out, "%c %lld %s", letters[(status.st_mode & S_IFMT) >> 12],
+				       (long long)status.st_size, below);
+		if (left->bytes < 0)
+			exit(E2BIG);
 		fputc('\0', out);
 		if (S_ISDIR(status.st_mode) && depth < MOST_DEPTH) {
 			int next = open_beneath(dirfd(directory), name, O_RDONLY | O_DIRECTORY, 0);
@@ -119,7 +128,7 @@ static void list_folder(FILE *out, int folder, const char *path, const char *lea
 
 static _Noreturn void list(int work, int pipe, const char *leave_out)
 {
-	int left = MOST_ENTRIES;
+	struct left left = {MOST_ENTRIES, MOST_BYTES};
 	FILE *out = fdopen(pipe, "w");
 	int folder = open_beneath(work, ".", O_RDONLY | O_DIRECTORY, 0);
 

@@ -21,6 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Of the 3072 that the kernel has by default for all of the machine's containers. */
+#define TERMINALS "64"
+
 enum {
 	INNER_ID = 1000, /* the program's uid and gid as it sees them */
 	FIRST_PID = 2,
@@ -138,7 +141,7 @@ static void mount_all(int control, const struct options *options)
 	/* Each of these shows the new namespaces, and hides the container's. */
 	mount_below(control, root, "mqueue", "/dev/mqueue", "mqueue", safe | MS_NOEXEC, NULL);
 	mount_below(control, root, "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-		    "newinstance,ptmxmode=0666,mode=0620");
+		    "newinstance,ptmxmode=0666,mode=0620,max=" TERMINALS);
 	mount_below(control, root, "proc", "/proc", "proc", safe | MS_NOEXEC, "subset=pid");
 	mount_below(control, root, "none", "/sys", "tmpfs", safe | MS_NOEXEC | MS_RDONLY,
 		    "size=0,nr_inodes=1,mode=0555");
@@ -237,6 +240,17 @@ static void interrupt(int control, pid_t program, bool namespaces)
 		fail(control, "interrupt the program");
 }
 
+/* Before there is a program. It writes to no file in /proc from here on: it was offered
+ * to the kernel for when memory runs out, and could take that back there. */
+static void seal(int control, bool namespaces)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		fail(control, "undumpable");
+	if (namespaces)
+		must_mount(control, NULL, "/proc", NULL,
+			   MS_REMOUNT | MS_BIND | MS_RDONLY | safe | MS_NOEXEC, NULL);
+}
+
 static void obey(int control, pid_t program, bool namespaces)
 {
 	struct report done = {.kind = REPORT_DONE};
@@ -250,8 +264,8 @@ static void obey(int control, pid_t program, bool namespaces)
 		fail(control, "hear the guest");
 	switch (order.kind) {
 	case ORDER_SEAL:
-		if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-			fail(control, "undumpable");
+		seal(control, namespaces);
+		send_report(control, &done, NULL, 0);
 		break;
 	case ORDER_RESIZE:
 		snprintf(size, sizeof(size), "size=%llu", (unsigned long long)order.bytes);

@@ -145,22 +145,6 @@ static void prepared(void)
 		child_failed("the template", errno);
 }
 
-void runner_waits(const uint8_t *proof, size_t length)
-{
-	const struct order seal = {.kind = ORDER_SEAL};
-
-	if (guest.child.code < 0)
-		hear_init(); /* its first report was sent before, and may be unread still */
-	if (child_order(&guest.child, &seal) < 0)
-		fatal("seal the child: %s", strerror(errno));
-	guest.state = WAITING;
-	guest.deadline_us = 0;
-	guest.options.prove = false; /* once a container is enough */
-	send_event(EVT_READY, proof, length);
-}
-
-/* --- run --- */
-
 /* The init is ours and has nothing else to do: its next report is waited for. */
 static int obeyed(struct report *report, const char *what)
 {
@@ -173,6 +157,25 @@ static int obeyed(struct report *report, const char *what)
 		fatal("%s: %s", report->step, strerror(report->value));
 	return got;
 }
+
+void runner_waits(const uint8_t *proof, size_t length)
+{
+	const struct order seal = {.kind = ORDER_SEAL};
+	struct report report;
+
+	if (guest.child.code < 0)
+		hear_init(); /* its first report was sent before, and may be unread still */
+	if (child_order(&guest.child, &seal) < 0)
+		fatal("seal the child: %s", strerror(errno));
+	if (obeyed(&report, "seal") != 1 || report.kind != REPORT_DONE)
+		child_failed("the interpreter", 0);
+	guest.state = WAITING;
+	guest.deadline_us = 0;
+	guest.options.prove = false; /* once a container is enough */
+	send_event(EVT_READY, proof, length);
+}
+
+/* --- run --- */
 
 void resize(uint64_t bytes)
 {

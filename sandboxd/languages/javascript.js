@@ -14,7 +14,11 @@
   new Script('(function(){})');
   require('/dev/null');
   delete require.cache['/dev/null'];
-  for (const stream of [process.stdout, process.stderr]) stream.write('');
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.write('');
+    // It has made the pipe one that does not block, also for `fs` and child processes.
+    stream._handle?.setBlocking(true);
+  }
   const { Writable } = require('stream');
   new console.Console(new Writable({ write: (chunk, encoding, done) => done() })).log('');
 
