@@ -42,12 +42,22 @@ Blob = str | Base64
 """Text as it is, anything else in base64."""
 
 
+_LONG = bytes({*range(0x20)} - {*b"\b\t\n\f\r"})
+"""Each of these takes six bytes in JSON."""
+_MANY = 65536
+
+
 def to_blob(data: bytes) -> Blob:
-    """The blob for some bytes: text when they are UTF-8, base64 otherwise."""
+    """The blob for some bytes: text when they are UTF-8, base64 otherwise.
+
+    So are 64 KiB and more that JSON would make more than twice as long, such as zeros.
+    """
     try:
-        return data.decode()
+        if len(data) < _MANY or 5 * (len(data) - len(data.translate(None, _LONG))) <= len(data):
+            return data.decode()
     except UnicodeDecodeError:
-        return Base64(base64.b64encode(data).decode("ascii"))
+        pass
+    return Base64(base64.b64encode(data).decode("ascii"))
 
 
 def from_blob(blob: Blob) -> bytes:

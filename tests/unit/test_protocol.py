@@ -83,6 +83,15 @@ def test_a_blob_is_text_exactly_when_the_bytes_are(data: bytes) -> None:
         assert isinstance(to_blob(data), str)
 
 
+def test_much_that_json_would_make_far_longer_is_base64() -> None:
+    zeros = to_blob(bytes(1 << 20))
+    assert isinstance(zeros, Base64)
+    assert from_blob(zeros) == bytes(1 << 20)
+    assert to_blob(bytes(1000)) == "\0" * 1000
+    for text in ("é\n\t" * 100_000, "\x1b[1mline\x1b[m\n" * 100_000):
+        assert to_blob(text.encode()) == text
+
+
 @pytest.mark.parametrize("text", ["a", "====", "a b=", "ä", "AA=A", "AAA\n"])
 def test_malformed_base64_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
