@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit setup docs site bench bench-peers clean
+.PHONY: demo test check unit setup docs site bench bench-peers attack clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -33,6 +33,15 @@ bench: setup
 # The same programs through what one would use instead, installed beside.
 bench-peers: setup
 	$(BIN)/python -m tests.bench.peers --json peers.json
+
+# Every attack and its control, as a table, and 200 pairs for each kind of what a run could
+# leave for the next; the tests have a core of both. `make attack ONLY=session` for some of
+# the table, `JSON=attack.json` to have it in a file too.
+attack: setup
+	$(BIN)/python -m tests.attack.run $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json "$(JSON)")
+ifndef ONLY
+	RESIDUE_PAIRS=200 $(BIN)/pytest --timeout=900 tests/docker/test_residue.py tests/attack/test_mutation.py
+endif
 
 # The documents that are made from the code; a test holds them in step.
 docs: $(STAMP)
