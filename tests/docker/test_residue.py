@@ -7,6 +7,7 @@ without a teardown is caught by each of these is shown in tests/attack/test_muta
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -96,6 +97,20 @@ def test_nothing_is_left_of_a_run_that_was_cancelled_or_timed_out(narrow: Client
     assert timeout.status == "timeout"
     assert lines(after_cancel) == lines(after_timeout) == []
     same_container(after_cancel, timeout, after_timeout)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=named)
+def test_nothing_of_a_session_is_left_for_anyone_else(narrow: Client, dialect: Dialect) -> None:
+    names, marker = list(dialect.kinds), secrets.token_hex(8)
+    source = dialect.source(names)
+    with narrow.session(dialect.language) as session:
+        planted = session.run(source, args=["plant", marker])
+    with narrow.session(dialect.language) as another:
+        looked_there = another.run(source, args=["look", marker])
+    looked = narrow.run(dialect.language, source, args=["look", marker])
+    assert lines(planted) == names, planted.stderr
+    assert lines(looked_there) == lines(looked) == []
+    assert len({run.container.id for run in (planted, looked_there, looked)}) == 3
 
 
 @pytest.mark.parametrize("language", request.PROGRAMS)
