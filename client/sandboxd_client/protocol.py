@@ -33,7 +33,7 @@ def default_socket() -> Path:
 
 
 class Base64(Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes that are not UTF-8 text."""
+    """Bytes that are not UTF-8 text, or 64 KiB and more that JSON would more than double."""
 
     base64: str
 
