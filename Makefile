@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit setup docs site bench bench-peers attack clean
+.PHONY: demo test check unit podman setup docs site bench bench-peers attack clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -15,6 +15,10 @@ demo: setup
 test: setup check
 	@tests/packages.sh --tests
 	$(BIN)/pytest
+
+# The tests of the engine, on Podman.
+podman: setup
+	$(BIN)/python -m tests.podman
 
 # Everything that needs no engine.
 unit: $(STAMP) check

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a bare Debian lacks for building this package: the compiler and
 # the library of the guest, and Python's venv; with --tests also what checks the
-# units and the profile. Says what to do where it may not.
+# units and the profile, and the other engines. Says what to do where it may not.
 set -eu
 python=${PYTHON:-python3}
 missing=
@@ -12,6 +12,7 @@ command -v cc >/dev/null || missing="$missing gcc"
 if [ "${1-}" = --tests ]; then
     command -v systemd-analyze >/dev/null || missing="$missing systemd"
     [ -x /usr/sbin/apparmor_parser ] || missing="$missing apparmor"
+    command -v podman >/dev/null || missing="$missing podman"
     command -v curl >/dev/null || missing="$missing curl"
 fi
 [ -n "$missing" ] || exit 0

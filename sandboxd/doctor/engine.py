@@ -9,9 +9,10 @@ from typing import Any
 from sandboxd.doctor.findings import Component, EngineFacts
 from sandboxd.doctor.holes import from_distribution
 from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.podman import ENGINE as PODMAN
+from sandboxd.engine.podman import is_podman
 
 LIMITS = ("MemoryLimit", "SwapLimit", "PidsLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares")
-_PODMAN = "Podman Engine"
 
 
 async def look_at_engine(engine: DockerEngine) -> EngineFacts:
@@ -22,7 +23,7 @@ async def look_at_engine(engine: DockerEngine) -> EngineFacts:
 def parse_engine(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:
     """The facts in what `/info` and `/version` answer, of Docker or of Podman."""
     components = {each.get("Name", ""): each for each in version.get("Components") or []}
-    podman = _PODMAN in components
+    podman = is_podman(version)
     distributed = podman or not (version.get("Platform") or {}).get("Name")
 
     def component(name: str, told: Mapping[str, Any]) -> Component:
@@ -33,7 +34,7 @@ def parse_engine(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineF
     return EngineFacts(
         engine=component(
             "podman" if podman else "docker",
-            components.get(_PODMAN) or components.get("Engine") or version,
+            components.get(PODMAN) or components.get("Engine") or version,
         ),
         runtime=component(_runtime_name(runtime), _runtime(components, runtime)),
         containerd=component("containerd", components["containerd"])

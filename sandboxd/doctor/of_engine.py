@@ -15,6 +15,10 @@ _OVERLAYS = (5, 11)
 """Since when a user namespace may mount overlays: a writable root is made of them."""
 _PACKAGES = {"docker": "docker.io", "podman": "podman"}
 """Debian's names, where they are other ones."""
+_PODMAN = (
+    "the number of files in a container's own /tmp is bounded by its memory alone; programs "
+    "see TERM and container in their environment"
+)
 _MAKES = "nothing itself: it makes the containers"
 
 
@@ -29,6 +33,8 @@ def absent(findings: Findings) -> Row:
 def engine_rows(findings: Findings, engine: EngineFacts) -> Iterator[Row]:
     host = findings.host
     yield _engine(findings, engine)
+    if engine.engine.name == "podman":
+        yield Row("podman", State.OK, _PODMAN, "nothing: it says what is otherwise than in Docker")
     yield _version("engine fixes", engine.engine, host, "holes in the engine")
     yield _version("runtime fixes", engine.runtime, host, "holes in what starts a container")
     if engine.containerd is not None:

@@ -14,7 +14,7 @@ import aiohttp
 from aiodocker.exceptions import DockerError
 
 from sandboxd.config import EngineConfig
-from sandboxd.engine import spec
+from sandboxd.engine import podman, spec
 from sandboxd.engine.port import Attachment, ContainerSpec, Ended, Receiver, Resources
 from sandboxd.errors import (
     EngineUnavailableError,
@@ -45,6 +45,8 @@ class DockerEngine:
     def __init__(self, host: str, config: EngineConfig) -> None:
         self._host = host
         self._timeout = config.timeout
+        self._podman: podman.Dialect | None = None
+        self._asked = False
 
     async def __aenter__(self) -> Self:
         # A held attach is a connection for as long as its container lives, so
@@ -67,24 +69,38 @@ class DockerEngine:
         await self._docker.close()
         if self._connector is not None:
             await self._connector.close()
+        if self._podman is not None:
+            self._podman.close()
 
     async def info(self) -> EngineInfo:
         info = await self._call(self._docker.system.info(), "ask for the engine's state")
         isolation = [option.removeprefix("name=") for option in info.get("SecurityOptions") or []]
         isolation.append(f"cgroup v{info.get('CgroupVersion', '?')}")
         isolation.append(f"runtime {info.get('DefaultRuntime', '?')}")
-        return EngineInfo(name="docker", version=info["ServerVersion"], isolation=isolation)
+        name = "podman" if await self._dialect() else "docker"
+        return EngineInfo(name=name, version=info["ServerVersion"], isolation=isolation)
+
+    async def _dialect(self) -> podman.Dialect | None:
+        """Asked for once; None where Docker's words are understood as they are."""
+        if not self._asked:
+            version = await self._call(self._docker.version(), "ask for the engine's version")
+            if not self._asked and podman.is_podman(version):
+                self._podman = podman.Dialect()
+            self._asked = True
+        return self._podman
 
     async def has_image(self, tag: str) -> bool:
         return await self.image_labels(tag) is not None
 
     async def create(self, wanted: ContainerSpec) -> str:
+        dialect = await self._dialect()
+        config = dialect.translated(wanted.config) if dialect else wanted.config
         # The library's own create drops the engine's warnings.
         creation = self._docker._query_json(  # noqa: SLF001 - aiodocker has no call for it
             "containers/create",
             method="POST",
             params={"name": wanted.name},
-            data=json.dumps(wanted.config).encode(),
+            data=json.dumps(config).encode(),
         )
         try:
             answer = await self._call(creation, f"create the container {wanted.name}")
@@ -137,10 +153,11 @@ class DockerEngine:
             raise StartFailedError(f"the container was gone before its start: {error}") from None
 
     async def update(self, container: str, resources: Resources) -> None:
+        path, limits = f"containers/{container}/update", spec.resource_config(resources)
+        if await self._dialect():
+            path, limits = f"libpod/{path}", podman.resource_config(resources)
         change = self._docker._query_json(  # noqa: SLF001 - the library has no call for it
-            f"containers/{container}/update",
-            method="POST",
-            data=json.dumps(spec.resource_config(resources)).encode(),
+            path, method="POST", data=json.dumps(limits).encode()
         )
         try:
             await self._call(change, f"change the limits of {container}")
@@ -265,7 +282,9 @@ class _NotFoundError(Exception):
 
 def _translate(error: DockerError, what: str) -> Exception:
     # Clients are told, so where the engine keeps things is left out.
-    text = f"the engine would not {what}: {_PATH.sub('…', error.message)}"
+    # What a runtime prints of how it is used helps nobody.
+    said = error.message.partition("\n")[0]
+    text = f"the engine would not {what}: {_PATH.sub('…', said)}"
     if error.status == HTTPStatus.NOT_FOUND:
         return _NotFoundError(error.message)
     return StartFailedError(text)

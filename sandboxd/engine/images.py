@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from sandboxd.engine import host, packages
+from sandboxd.engine import host, packages, podman
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.errors import ImageUnavailableError, SandboxdError, SetupError
 from sandboxd.guest import binaries
@@ -46,7 +46,7 @@ _DEBIAN_TAG = f"sandboxd/debian:{_SUITE}"
 _TAIL = 30
 """Lines of a failed build's output that go into the error."""
 
-_NOISE = ("--->", "Removing intermediate", "Successfully", "Step ")
+_NOISE = ("--->", "-->", "Removing intermediate", "Successfully", "COMMIT ", "Step ", "STEP ")
 """The builder's words about itself."""
 
 Report = Callable[[str, str], None]
@@ -124,7 +124,8 @@ class Images:
         """Tags of derived images that nothing configured uses any more."""
         wanted = {image_tag(each) for each in all_wanted}
         found = await self._engine.images(LABEL_LANGUAGE)
-        tags = [tag for image in found for tag in image.get("RepoTags") or []]
+        named = [tag for image in found for tag in image.get("RepoTags") or []]
+        tags = [podman.plain_tag(tag) for tag in named]
         return sorted(tag for tag in tags if tag not in wanted)
 
     async def remove(self, tag: str) -> None:
@@ -194,8 +195,8 @@ class Images:
 
     async def _import(self, archive: Path) -> None:
         self._report("debian", "importing")
-        repository, _, tag = _DEBIAN_TAG.partition(":")
-        params = {"fromSrc": "-", "repo": repository, "tag": tag}
+        # In one, since Podman does not look at a tag beside it.
+        params = {"fromSrc": "-", "repo": _DEBIAN_TAG}
         with archive.open("rb") as file:
             async for _ in self._engine.post("images/create", params, file):
                 pass
