@@ -12,6 +12,7 @@ command -v cc >/dev/null || missing="$missing gcc"
 if [ "${1-}" = --tests ]; then
     command -v systemd-analyze >/dev/null || missing="$missing systemd"
     [ -x /usr/sbin/apparmor_parser ] || missing="$missing apparmor"
+    command -v runsc >/dev/null || missing="$missing runsc"
     command -v podman >/dev/null || missing="$missing podman"
     command -v curl >/dev/null || missing="$missing curl"
 fi

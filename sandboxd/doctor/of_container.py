@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from sandboxd.doctor.findings import EngineFacts, Findings, Probe, Row, State
 from sandboxd.doctor.of_engine import user_namespace_row
+from sandboxd.pool.verify import is_gvisor
 
 _MIB = 1024 * 1024
 _CPU_PERIOD = 100_000
@@ -140,7 +141,10 @@ def _limit_row(probe: Probe | None, engine: EngineFacts, limit: _Limit, claims: 
     if faults:
         return Row(limit.name, State.BROKEN, "; ".join(faults), limit.stops, remedy)
     if probe is not None and probe.up:
-        return Row(limit.name, State.OK, limit.shown(probe.hello), limit.stops)
+        told = "by the engine's word: gVisor's kernel is outside of it"
+        if not is_gvisor(probe.hello):
+            told = limit.shown(probe.hello)
+        return Row(limit.name, State.OK, told, limit.stops)
     if all(name in engine.limits for name in limit.needs):
         return Row(limit.name, State.OK, "the engine can; no container was asked", limit.stops)
     detail = "the engine does not say; each container is asked before it is used"
@@ -163,6 +167,9 @@ def _seccomp(findings: Findings, engine: EngineFacts, claims: _Claims) -> Row:
         return Row(name, State.BROKEN, "; ".join(faults), stops, remedy)
     if probe is None or not probe.up:
         return Row(name, State.OK, "the engine can; no container was asked", stops)
+    if is_gvisor(probe.hello):
+        told = "the guest's own on a program, and gVisor's kernel before the host's"
+        return Row(name, State.OK, told, stops)
     filters = probe.proof.get("Seccomp_filters", "2")
     told = f"{filters} filters on a program: the container's and the guest's own"
     return Row(name, State.OK, told, stops)
@@ -194,6 +201,8 @@ def _namespaces(findings: Findings, engine: EngineFacts) -> Row:
     remedy = "see user namespaces, and the engine's seccomp support"
     if "apparmor" in engine.security and _profile(probe) != OUR_PROFILE:
         remedy = _LOAD_PROFILE
+    if is_gvisor(probe.hello):
+        remedy = "gVisor does not let a container make them; another runtime may"
     detail = f"refused ({reason}): each container is used once, which is slower"
     return Row(name, State.MISSING, detail, stops, remedy)
 

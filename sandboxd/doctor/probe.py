@@ -18,7 +18,7 @@ from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.errors import SandboxdError
 from sandboxd.pool.fleet import Variant
 from sandboxd.pool.guest import Guest
-from sandboxd.pool.verify import child_faults, container_faults, parse_status
+from sandboxd.pool.verify import child_faults, container_faults, is_gvisor, parse_status
 from sandboxd.run.limits import to_resources
 from sandboxd.run.profiles import Profile
 
@@ -65,7 +65,9 @@ async def _ask_container(
         hello, proof = guest.hello.result(), parse_status(guest.proof)
         faults = [
             *container_faults(hello, resources, spec.uid),
-            *child_faults(proof, namespaces=guest.namespaces, uid=spec.uid),
+            *child_faults(
+                proof, namespaces=guest.namespaces, uid=spec.uid, gvisor=is_gvisor(hello)
+            ),
         ]
         return Probe(
             language=language,

@@ -11,6 +11,7 @@ enum {
 	MESSAGE_FD = 3, /* what the program's runner reads to its end, then goes */
 	NOTE_FD = 4,	/* where it says that it waits, and what it has to say */
 	FIRST_FREE_FD = 5,
+	LAST_FD = 0x7fffffff, /* to gVisor a larger one is negative */
 	/* In a template, which forks instead of starting: */
 	TEMPLATE_FD = 3, /* socket: orders from the guest, reports to it */
 	FILTER_FD = 4,	 /* file: the filter's instructions */

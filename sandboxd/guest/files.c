@@ -25,6 +25,34 @@ enum {
 	CHUNK = 65536,
 };
 
+/* For a kernel without openat2, as gVisor's: one name after the other, none of them a
+ * link or upwards. */
+static int open_by_names(int folder, const char *path, int flags, mode_t mode)
+{
+	char name[NAME_MAX + 1];
+	size_t length = strcspn(path, "/");
+
+	if (length > NAME_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(name, path, length);
+	name[length] = '\0';
+	if (length == 0 || !strcmp(name, "..")) {
+		errno = EXDEV;
+		return -1;
+	}
+	if (path[length] == '\0')
+		return openat(folder, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+	int below = openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int file = below < 0 ? -1 : open_by_names(below, path + length + 1, flags, mode);
+	int saved = errno;
+
+	close_fd(&below);
+	errno = saved;
+	return file;
+}
+
 static int open_beneath(int folder, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {
@@ -34,7 +62,9 @@ static int open_beneath(int folder, const char *path, int flags, mode_t mode)
 			   RESOLVE_NO_XDEV,
 	};
 
-	return (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
+	int file = (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
+
+	return file < 0 && errno == ENOSYS ? open_by_names(folder, path, flags, mode) : file;
 }
 
 int files_create(int work, const char *path)

@@ -51,7 +51,7 @@ static _Noreturn void become_template(const struct options *options, int socket,
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 		if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
-		    syscall(SYS_close_range, FIRST_FREE_FD, ~0U, 0) == 0)
+		    syscall(SYS_close_range, FIRST_FREE_FD, LAST_FD, 0) == 0)
 			execvp(options->argv[0], options->argv);
 	}
 	dprintf(STDERR_FILENO, "cannot start: %s: %s\n", options->argv[0], strerror(errno));

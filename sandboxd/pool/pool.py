@@ -32,7 +32,7 @@ from sandboxd.pool.core import (
 from sandboxd.pool.guest import Guest
 from sandboxd.pool.queue import Waiter
 from sandboxd.pool.state import State
-from sandboxd.pool.verify import child_faults, container_faults, parse_status
+from sandboxd.pool.verify import child_faults, container_faults, is_gvisor, parse_status
 from sandboxd.pool.waiting import Announcer, Tell
 from sandboxd.pool.warmup import warm_up
 from sandboxd_client.protocol import PoolStatus
@@ -357,7 +357,10 @@ class Pool:
         faults = [
             *container_faults(hello, plan.resources, container.spec.uid),
             *child_faults(
-                parse_status(guest.proof), namespaces=guest.namespaces, uid=container.spec.uid
+                parse_status(guest.proof),
+                namespaces=guest.namespaces,
+                uid=container.spec.uid,
+                gvisor=is_gvisor(hello),
             ),
         ]
         if faults:

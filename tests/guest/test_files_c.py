@@ -19,10 +19,20 @@ NAME_MAX, PATH_MAX = 255, 4096
 
 
 @pytest.fixture(scope="module")
-def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("harness") / "files_harness"
     own = Path(__file__).with_name("files_harness.c")
     return compile_c(program, SOURCES / "files.c", own)
+
+
+@pytest.fixture(params=["openat2", "names alone"])
+def harness(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, compiled: Path
+) -> Path:
+    """Also on a kernel that cannot be told to stay beneath a folder."""
+    if request.param == "names alone":
+        monkeypatch.setenv("WITHOUT_OPENAT2", "1")
+    return compiled
 
 
 @pytest.fixture
@@ -135,7 +145,9 @@ def test_nothing_but_a_regular_file_beneath_the_folder_is_sent(
     (work / "folder-link").symlink_to("..")
     (work / "folder").mkdir()
     os.mkfifo(work / "pipe")
-    assert ask(harness, "read", work, path) == (b"", error)
+    sent, told = ask(harness, "read", work, path)
+    assert sent == b""
+    assert told == error or (told == errno.ENOTDIR and path == "folder-link/secret")
 
 
 @pytest.mark.parametrize("path", ["file", "a/b/c/file", "x" * NAME_MAX])

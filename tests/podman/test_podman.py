@@ -83,4 +83,4 @@ def test_no_container_outlives_a_daemon_that_is_killed(
         assert containers()
         own.process.kill()
         own.process.wait()
-        eventually(lambda: not containers(), "its containers have ended")
+        eventually(lambda: not containers(), "its containers have ended", 60.0)

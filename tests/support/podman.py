@@ -57,6 +57,7 @@ class Podman:
             self._service = subprocess.Popen(
                 self._command("system", "service", "--time=0", self.host),
                 env=self._environment,
+                cwd=self.folder,  # where it notes what ran out of memory
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

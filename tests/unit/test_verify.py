@@ -103,6 +103,14 @@ def test_a_child_of_a_container_without_namespaces_is_the_containers_own_user() 
     assert child({"Uid": "1000 1000 1000 1000"}, namespaces=False)
 
 
+def test_gvisor_is_believed_what_its_kernel_cannot_know_and_no_more() -> None:
+    told = {"kernel": "gVisor", "namespaces": "0", "uid": str(SPEC.uid), "root": "rw"}
+    assert list(container_faults(told, WANTED, SPEC.uid)) == []
+    assert list(container_faults({**told, "uid": "0"}, WANTED, SPEC.uid))
+    assert list(container_faults({**told, "namespaces": "1"}, WANTED, SPEC.uid))
+    assert list(container_faults({**told, "kernel": ""}, WANTED, SPEC.uid))
+
+
 def test_a_status_is_the_kernels_fields() -> None:
     text = b"Name:\tpython3\nUid:\t1000\t1000\t1000\t1000\nOdd: a: b\nnothing\n\xff\n"
     status = parse_status(text)
