@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit podman setup docs site bench bench-peers attack clean
+.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -52,6 +52,10 @@ docs: $(STAMP)
 	$(BIN)/sandboxd openrpc > client/openrpc.json
 	$(BIN)/sandboxd openrpc --markdown > client/PROTOCOL.md
 	$(BIN)/sandboxd config example > systemd/sandboxd.toml
+
+# The terminal in the README, of real runs.
+picture: setup
+	$(BIN)/python -m tests.picture
 
 # The documentation, as pages in build/site.
 site: $(STAMP)
