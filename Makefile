@@ -22,7 +22,7 @@ podman: setup
 
 # Everything that needs no engine.
 unit: $(STAMP) check
-	$(BIN)/pytest --ignore=tests/docker --ignore=tests/systemd/docker
+	$(BIN)/pytest --ignore=tests/docker --ignore=tests/podman --ignore=tests/systemd/docker
 
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet .

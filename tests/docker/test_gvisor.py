@@ -13,7 +13,9 @@ from sandboxd.doctor.findings import State
 from sandboxd.doctor.gather import gather
 from sandboxd.doctor.report import report
 from sandboxd_client import Client, Limits, RemoteError, from_blob
-from tests.docker.test_isolation import test_the_hosts_loopback_is_out_of_reach  # noqa: F401
+from tests.docker.test_isolation import (  # noqa: F401 - the same, on this daemon
+    test_the_hosts_loopback_is_out_of_reach,
+)
 from tests.support.private_engine import EngineDaemon, PrivateEngine
 
 RUNSC = '[engine]\nruntime = "runsc"\n[pool]\nmin = 1\n'

@@ -115,13 +115,13 @@ async def write_files(client: AsyncClient, wanted: WriteFiles, _: Report) -> Not
 
 async def read_files(client: AsyncClient, wanted: ReadFiles, _: Report) -> FilesRead:
     params = FilesReadParams(session=wanted.session, paths=wanted.paths)
-    return await client._call(Method.FILES_READ, params, FilesRead)  # noqa: SLF001
+    return await client._call(Method.FILES_READ, params, FilesRead)  # noqa: SLF001 - as above
 
 
 async def list_files(client: AsyncClient, wanted: ListFiles, _: Report) -> FileList:
     params = FilesListParams(session=wanted.session, path=wanted.path)
     return FileList(
-        await client._call(Method.FILES_LIST, params, list[FileInfo])  # noqa: SLF001
+        await client._call(Method.FILES_LIST, params, list[FileInfo])  # noqa: SLF001 - as above
     )
 
 
