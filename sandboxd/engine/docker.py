@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable
@@ -34,6 +35,7 @@ _STDERR = 2
 _HEADER_BYTES = 8
 _PATH = re.compile(r"(?<![\w/])/[\w.+-]+/[^\s:,;]*")
 _NO_CONNECTION = 900
+_CLOSING = 2.0
 """aiodocker's own status for an engine that cannot be reached."""
 _UNENFORCED = ("not support", "discarded", "without swap", "No swap")
 """What the engine's warnings about a limit that it drops have in common."""
@@ -66,9 +68,12 @@ class DockerEngine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._docker.close()
-        if self._connector is not None:
-            await self._connector.close()
+        # What is under way to an engine that hangs would be waited for without end.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                await self._docker.close()
+                if self._connector is not None:
+                    await self._connector.close()
         if self._podman is not None:
             self._podman.close()
 

@@ -43,6 +43,8 @@ RECYCLE_TIMEOUT = 15.0
 """Longer than the guest's own bound: after this its container is removed."""
 _RETRY_REMOVE = 1.0
 _RETRY_REMOVE_MOST = 30.0
+_LAST_PATIENCE = 3.0
+"""Seconds in which an engine that has failed to remove a container must remove one."""
 
 
 class Lease:
@@ -96,6 +98,8 @@ class Pool:
         self._core = PoolCore(settings, random.random)
         self._announcer = Announcer(self._core)
         self._containers: dict[int, Container] = {}
+        self._unremoved: dict[int, SandboxdError] = {}
+        """Why those that should be gone are there still: their places are taken."""
         self._futures: dict[int, asyncio.Future[Member]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._shrunk = asyncio.Event()
@@ -114,11 +118,23 @@ class Pool:
         self._act(self._core.reconfigure(settings, time.monotonic()))
 
     async def close(self, why: SandboxdError) -> None:
-        """Refuses who waits, removes what is idle, and waits until all is removed."""
+        """Refuses who waits, removes what is idle, and waits until all is removed.
+
+        An engine that does not do so is not waited for: a container ends with the daemon,
+        and what is left of it is swept at the next start.
+        """
         self._act(self._core.close(why))
         while self._core.size:
             self._shrunk.clear()
-            await self._shrunk.wait()
+            try:
+                async with asyncio.timeout(_LAST_PATIENCE):
+                    await self._shrunk.wait()
+            except TimeoutError:
+                if self._unremoved:
+                    self._log.warning("containers not removed", left=self._core.size)
+                    break
+        for task in self._tasks:
+            task.cancel()
 
     def abandon(self) -> None:
         """Ends the runs that are still under way: their containers are removed."""
@@ -139,8 +155,13 @@ class Pool:
             recycled=core.counters.recycled,
             destroyed=core.counters.destroyed,
             failures=core.counters.failures,
-            problem=str(core.problem) if core.problem else None,
+            problem=str(self._problem) if self._problem else None,
         )
+
+    @property
+    def _problem(self) -> Exception | None:
+        """What keeps containers from being started, or else from being removed."""
+        return self._core.problem or next(iter(self._unremoved.values()), None)
 
     @property
     def counters(self) -> Counters:
@@ -211,9 +232,9 @@ class Pool:
                 self.tick()  # what comes for it goes to somebody else
 
     def _not_in_time(self, timeout: float) -> SandboxdError:
-        """What kept containers from being started, or else that all are in use."""
-        if isinstance(self._core.problem, SandboxdError):
-            return self._core.problem.with_traceback(None)
+        """What kept containers from being started or removed, or else that all are in use."""
+        if isinstance(self._problem, SandboxdError):
+            return self._problem.with_traceback(None)
         return QueueFullError(
             f"no container for {self._plan.profile} became free within {timeout:g} s",
             retry_after=self._estimate(),
@@ -386,6 +407,7 @@ class Pool:
                 await self._engine.remove(container.spec.name)
                 break
             except SandboxdError as error:
+                self._unremoved[member.id] = error
                 self._log.warning(
                     "container not removed, trying again",
                     container=container.id[:12],
@@ -396,6 +418,7 @@ class Pool:
             pause = min(pause * 2, _RETRY_REMOVE_MOST)
         self._log.info("container removed", container=container.id[:12], uses=member.uses, why=why)
         self._slots.free(container.slot)
+        self._unremoved.pop(member.id, None)
         del self._containers[member.id]
         self._act(self._core.removed(member, time.monotonic()))
         self._shrunk.set()
