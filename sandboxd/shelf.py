@@ -14,7 +14,7 @@ import structlog
 
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, ImageState, Wanted
-from sandboxd.errors import ImageUnavailableError, SandboxdError
+from sandboxd.errors import EngineUnavailableError, ImageUnavailableError, SandboxdError
 from sandboxd.run.profiles import Profile
 
 _log = structlog.get_logger("sandboxd.images")
@@ -65,9 +65,9 @@ class Shelf:
         self._declared = declared
         self._progress.clear()
         wanted = [*declared.values(), *self._on_request.values()]
-        self._present = {}
+        before, self._present = self._present, {}
         for profile in wanted:
-            await self._look(profile)
+            await self._look(profile, before.get(profile.name))
         self._changed(self._present)
         for profile in wanted:
             ahead = profile.language.standard or profile.pool_min > 0
@@ -110,11 +110,18 @@ class Shelf:
         if self._present.pop(name, None):
             self._changed(self._present)
 
-    async def _look(self, profile: Profile) -> None:
+    async def _look(
+        self, profile: Profile, before: tuple[Profile, ImageState] | None = None
+    ) -> None:
         images = Images(self._engine, lambda *_: None)
         try:
             state = await images.state(_wanted(profile))
         except SandboxdError as error:
+            away = isinstance(error, EngineUnavailableError)
+            if away and before and _wanted(before[0]) == _wanted(profile):
+                # An engine that does not answer has not said that the image is gone.
+                self._present[profile.name] = profile, before[1]
+                return
             self._progress[profile.name] = str(error)
             return
         if state.present:
