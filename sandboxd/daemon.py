@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import secrets
 import signal
 import time
@@ -60,6 +61,9 @@ _CLOSING = 60.0
 async def serve(config: Config, reload: Callable[[], Config]) -> None:
     """Serves until told to stop. Raises AlreadyRunningError and ConfigError at the start."""
     path = Path(config.socket)
+    # The soft limit is low for the sake of select(2), which nothing here uses.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with SocketLock(path):
         address = host.address(config.engine.host)
         _log.info("engine", address=address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import select
 import socket
 import struct
@@ -64,6 +65,12 @@ class Hub(Struct, eq=False):
     may_use: Callable[[int], bool]
     """Whether an owner may use the daemon."""
 
+    @property
+    def most_connections(self) -> int:
+        """Half of the descriptors are kept back, for containers above all."""
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return min(self.config.max_connections, descriptors // 2)
+
 
 class Connection(asyncio.Protocol):
     """Requests run concurrently; output is written as it comes, and a client that
@@ -97,7 +104,7 @@ class Connection(asyncio.Protocol):
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         self.owner = _PEER.unpack(credentials)[1]
         self._allowed = self._hub.may_use(self.owner)
-        if len(self._hub.connections) >= self._hub.config.max_connections:
+        if len(self._hub.connections) >= self._hub.most_connections:
             _log.warning("connection refused", owner=self.owner, open=len(self._hub.connections))
             self._transport.abort()
             return
