@@ -199,5 +199,7 @@ class Conversation:
         self.life.file_end(error)
 
     def put_failed(self, error: int, path: str) -> None:
-        self.life.put_failed(error, path)
+        if self._cell is not None:
+            self._cell.active.put_failed(error, path)
         self._over()
+        self.life.put_failed(error, path)

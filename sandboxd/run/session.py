@@ -111,16 +111,14 @@ class Session(abc.ABC):
     def _expire(self) -> None:
         # While a run is under way this does nothing, and its end begins the time anew.
         if self._step(Step.EXPIRE):
-            self._spawn(self._shut(f"it was not used for {self.ttl:g} s"))
+            self._leave(f"it was not used for {self.ttl:g} s")
+            self._spawn(self._end())
 
     async def close(self, why: str) -> None:
         """Ends it, and what runs in it; returns once it is gone."""
         if self._step(Step.CLOSE):
-            await asyncio.shield(self._spawn(self._shut(why)))
-
-    async def _shut(self, why: str) -> None:
-        self._leave(why)
-        await self._end()
+            self._leave(why)
+            await asyncio.shield(self._spawn(self._end()))
 
     def _leave(self, why: str) -> None:
         """From here on it is not found any more."""
