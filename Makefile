@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WITH_ENGINE := attack docker faults fuzz podman systemd/docker
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack clean
+.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack fuzz clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -22,7 +23,7 @@ podman: setup
 
 # Everything that needs no engine.
 unit: $(STAMP) check
-	$(BIN)/pytest --ignore=tests/docker --ignore=tests/podman --ignore=tests/systemd/docker
+	$(BIN)/pytest $(addprefix --ignore=tests/,$(WITH_ENGINE))
 
 check: $(STAMP)
 	$(BIN)/ruff format --check --quiet .
@@ -46,6 +47,12 @@ attack: setup
 ifndef ONLY
 	RESIDUE_PAIRS=200 $(BIN)/pytest --timeout=900 tests/docker/test_residue.py tests/attack/test_mutation.py
 endif
+
+# Every fuzzer for as long as wanted; a finding stays among the seeds.
+SECONDS ?= 60
+fuzz: $(STAMP)
+	@tests/packages.sh --tests
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
 # The documents that are made from the code; a test holds them in step.
 docs: $(STAMP)

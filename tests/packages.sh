@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what a bare Debian lacks for building this package: the compiler and
 # the library of the guest, and Python's venv; with --tests also what checks the
-# units and the profile, and the other engines. Says what to do where it may not.
+# units and the profile, what fuzzes the guest, and the other engines. Says what to do
+# where it may not.
 set -eu
 python=${PYTHON:-python3}
 missing=
@@ -15,6 +16,10 @@ if [ "${1-}" = --tests ]; then
     command -v runsc >/dev/null || missing="$missing runsc"
     command -v podman >/dev/null || missing="$missing podman"
     command -v curl >/dev/null || missing="$missing curl"
+    for fuzzer in /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a; do
+        [ -e "$fuzzer" ] || missing="$missing clang libclang-rt-dev"
+        break
+    done
 fi
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null; then
