@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WITH_ENGINE := attack docker faults fuzz podman systemd/docker
+WITH_ENGINE := attack docker faults fuzz podman soak systemd/docker
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack fuzz clean
+.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack fuzz soak clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -31,6 +31,11 @@ check: $(STAMP)
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/mypy --no-error-summary client/examples client/docs
 	$(BIN)/lint-imports --no-cache | tail -n 1
+
+# Everything at once for as long as wanted; SEED repeats one.
+MINUTES ?= 20
+soak: setup
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --json soak.json
 
 bench: setup
 	$(BIN)/python -m tests.bench --json bench.json --chart tests/bench/chart.svg
@@ -79,4 +84,4 @@ $(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) dist build bench.json peers.json sandboxd/guest/guest sandboxd/guest/enter.so
+	rm -rf $(VENV) dist build bench.json peers.json soak.json sandboxd/guest/guest sandboxd/guest/enter.so

@@ -25,8 +25,10 @@ def blob_bytes(blob: str | Message) -> bytes:
 class Wire:
     """One connection. What comes while an answer is waited for is kept in `messages`."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, patience: float | None = None) -> None:
+        """`patience` is how many seconds a message may be waited for."""
         self._socket = socket
+        self._patience = patience or DEADLINE
         self._ids = itertools.count(1)
         self.messages: list[Message] = []
         """Everything that came, in order."""
@@ -59,7 +61,7 @@ class Wire:
 
     async def send_bytes(self, data: bytes) -> None:
         self._writer.write(data)
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(self._patience):
             await self._writer.drain()
 
     def write(self, message: Any) -> None:
@@ -80,7 +82,7 @@ class Wire:
 
     async def receive(self) -> Message:
         """The next message. Raises EOFError at the end of the connection."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(self._patience):
             line = await self._reader.readline()
         if not line:
             raise EOFError
