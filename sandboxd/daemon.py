@@ -178,9 +178,16 @@ class Daemon:
     # --- configuration ---
 
     def _reload_soon(self, reload: Callable[[], Config]) -> None:
-        self._reloading = asyncio.create_task(self._reload(reload), name="reload")
+        work = self._reload(reload, self._reloading)
+        self._reloading = asyncio.create_task(work, name="reload")
 
-    async def _reload(self, reload: Callable[[], Config]) -> None:
+    async def _reload(
+        self, reload: Callable[[], Config], earlier: asyncio.Task[None] | None
+    ) -> None:
+        """What is read last is what holds: an earlier one that is under way goes no further."""
+        if earlier is not None:
+            earlier.cancel()
+            await asyncio.wait([earlier])
         try:
             await self._apply(reload())
         except SandboxdError as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.images import Images, ImageState, Wanted
-from sandboxd.errors import EngineUnavailableError, ImageUnavailableError, SandboxdError
+from sandboxd.engine.images import Images, ImageState, Wanted, image_tag
+from sandboxd.errors import ImageUnavailableError, SandboxdError
 from sandboxd.run.profiles import Profile
 
 _log = structlog.get_logger("sandboxd.images")
@@ -60,49 +61,57 @@ class Shelf:
         return dict(self._progress)
 
     async def configure(self, declared: dict[str, Profile]) -> None:
-        """Looks for the images of all profiles, and begins to fetch what should be there."""
+        """Looks for the images of all profiles, and begins to fetch what should be there.
+
+        What was there before is served until it is known to have gone.
+        """
+        for name in self._fetches:
+            self._attempts[name].ended.set_result(None)  # who waits for it asks for another
         await self.close()
         self._declared = declared
         self._progress.clear()
-        wanted = [*declared.values(), *self._on_request.values()]
-        before, self._present = self._present, {}
-        for profile in wanted:
-            await self._look(profile, before.get(profile.name))
+        for profile in [*declared.values(), *self._on_request.values()]:
+            await self._look(profile)
+        wanted = declared | self._on_request
+        self._present = {name: each for name, each in self._present.items() if name in wanted}
         self._changed(self._present)
-        for profile in wanted:
+        for profile in wanted.values():
             ahead = profile.language.standard or profile.pool_min > 0
             if profile.name not in self._present and ahead:
                 self._fetch(profile)
 
     async def opened(self, profile: Profile, timeout: float) -> None:
         """Waits until a profile's image is there. Raises ImageUnavailableError."""
-        if profile.name in self._present:
-            return
-        if profile.name not in self._declared:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while profile.name not in self._present:
+            if loop.time() >= deadline:
+                told = self._progress.get(profile.name, "it is being made")
+                raise ImageUnavailableError(f"no image for {profile.name}: {told}", retry_after=5.0)
+            self._want(profile)
+            attempt = self._attempts[profile.name]
+            attempt.wanted.set()
+            # Nobody who waits takes it down with them.
+            await asyncio.wait([attempt.ended], timeout=deadline - loop.time())
+            if attempt.ended.done() and (failure := attempt.ended.result()) is not None:
+                raise failure
+
+    def _want(self, profile: Profile) -> None:
+        name = profile.name
+        if name not in self._declared and name not in self._on_request:
             while len(self._on_request) >= _ON_REQUEST_MOST:
                 self._forget(next(iter(self._on_request)))
-            self._on_request[profile.name] = profile
+            self._on_request[name] = profile
         self._fetch(profile)
-        attempt = self._attempts[profile.name]
-        attempt.wanted.set()
-        # Nobody who waits takes it down with them.
-        await asyncio.wait([attempt.ended], timeout=timeout)
-        if profile.name in self._present:
-            return
-        if attempt.ended.done() and (failure := attempt.ended.result()) is not None:
-            raise failure
-        told = self._progress.get(profile.name, "it is being made")
-        raise ImageUnavailableError(f"no image for {profile.name}: {told}", retry_after=5.0)
 
     async def close(self) -> None:
         """Ends the fetching that is under way."""
-        tasks = list(self._fetches.values())
-        for task in tasks:
+        fetches, self._fetches = self._fetches, {}
+        for task in fetches.values():
             task.cancel()
-        for task in tasks:
+        for task in fetches.values():
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        self._fetches.clear()
 
     def _forget(self, name: str) -> None:
         del self._on_request[name]
@@ -110,22 +119,20 @@ class Shelf:
         if self._present.pop(name, None):
             self._changed(self._present)
 
-    async def _look(
-        self, profile: Profile, before: tuple[Profile, ImageState] | None = None
-    ) -> None:
-        images = Images(self._engine, lambda *_: None)
+    async def _look(self, profile: Profile) -> None:
+        """Where the engine does not answer, what it said before of the same image holds."""
+        name, wanted = profile.name, _wanted(profile)
+        state = self.state(name)
         try:
-            state = await images.state(_wanted(profile))
+            state = await Images(self._engine, lambda *_: None).state(wanted)
         except SandboxdError as error:
-            away = isinstance(error, EngineUnavailableError)
-            if away and before and _wanted(before[0]) == _wanted(profile):
-                # An engine that does not answer has not said that the image is gone.
-                self._present[profile.name] = profile, before[1]
-                return
-            self._progress[profile.name] = str(error)
-            return
-        if state.present:
-            self._present[profile.name] = profile, state
+            if state is None or state.tag != image_tag(wanted):
+                state = None
+                self._progress[name] = str(error)
+        if state is not None and state.present:
+            self._present[name] = profile, state
+        else:
+            self._present.pop(name, None)
 
     def _fetch(self, profile: Profile) -> asyncio.Task[None]:
         task = self._fetches.get(profile.name)
@@ -133,8 +140,12 @@ class Shelf:
             self._attempts[profile.name] = _Attempt()
             task = asyncio.create_task(self._fetch_until_there(profile))
             self._fetches[profile.name] = task
-            task.add_done_callback(lambda _: self._fetches.pop(profile.name, None))
+            task.add_done_callback(partial(self._fetched, profile.name))
         return task
+
+    def _fetched(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._fetches.get(name) is task:
+            del self._fetches[name]
 
     async def _fetch_until_there(self, profile: Profile) -> None:
         """Tries again by itself what was declared; a request is told, and may ask again."""
