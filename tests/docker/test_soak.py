@@ -22,7 +22,7 @@ def test_the_programs_end_as_they_say_where_nothing_goes_wrong(client: Client) -
 
 
 def test_nothing_is_left_over_and_every_request_answered_though_the_engine_ends_meanwhile() -> None:
-    plan = Plan(seed=1, seconds=6.0, languages=("bash", "python"), restarts=1)
+    plan = Plan(seed=1, seconds=3.0, languages=("bash", "python"), restarts=1)
     shown = io.StringIO()
     console = Console(file=shown, width=120)
     outcome = soak(plan, console)

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="of a soak that is to be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # and nothing is left then either
     seconds = arguments.minutes * 60
     plan = Plan(
         seed=random.randrange(1_000_000) if arguments.seed is None else arguments.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sandboxd.languages import BUILTIN, load
+from sandboxd_client import AsyncClient
 from sandboxd_client.protocol import StatusResult
 from tests.bench.measure import MIB, parent, resident
 from tests.support.daemon import RunningDaemon
-from tests.support.private_engine import EngineDaemon, PrivateEngine
+from tests.support.private_engine import EngineDaemon, PrivateEngine, _read
 
 ENGINE_ROOM = "3g"
 HISTORY_MOST = 32
@@ -39,6 +41,7 @@ max_bytes = "{HISTORY_MOST}MiB"
 """
 _KEPT_ALIVE = 2
 """Connections to the engine that the daemon keeps for a while, for the next call."""
+_ANSWERS = 60.0
 _SETTLES = 120.0
 """Seconds until nothing comes and goes any more, whatever was done."""
 
@@ -114,12 +117,19 @@ class Ground:
 
     def _unsettled(self) -> list[str]:
         """What is there that should not be, or not yet."""
-        with self.daemon.client() as client:
-            for each in client.sessions():
-                client.close_session(each.session)
-            status = client.status()
+        try:
+            status = asyncio.run(self._ask())
+        except TimeoutError:
+            return ["requests for the daemon's state that it does not answer"]
         containers = self.daemon.containers()
         return [*_of_daemon(status), *self._of_host(containers, sum(p.size for p in status.pools))]
+
+    async def _ask(self) -> StatusResult:
+        """Its state, after the sessions that clients have left are closed."""
+        async with asyncio.timeout(_ANSWERS), AsyncClient(self.daemon.socket) as client:
+            for each in await client.sessions():
+                await client.close_session(each.session)
+            return await client.status()
 
     def _of_host(self, containers: list[str], known: int) -> list[str]:
         found = []
@@ -151,14 +161,19 @@ class Ground:
 
     def stop(self) -> list[str]:
         """Stops the daemon. What is left of it has leaked."""
-        found = []
-        if code := self.daemon.stop():
-            found.append(f"the daemon stopped with exit code {code}")
-        if left := self.daemon.containers():
-            found.append(f"{len(left)} containers are left by a daemon that has stopped")
-        elif self.engine is not None and (processes := self.engine.processes()):
-            found.append(f"{len(processes)} processes are left by containers that have gone")
-        return found
+        code = self.daemon.stop()
+        deadline = time.monotonic() + _SETTLES
+        while (left := self._left()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return [*left, *([f"the daemon stopped with exit code {code}"] if code else [])]
+
+    def _left(self) -> list[str]:
+        if containers := self.daemon.containers():
+            return [f"{len(containers)} containers of a daemon that has stopped"]
+        if self.engine is not None and (processes := self.engine.processes()):
+            lines = [_read(pid, "cmdline")[:80] for pid in processes]
+            return [f"{len(processes)} processes of containers that have gone: {lines}"]
+        return []
 
     def complaints(self) -> list[str]:
         """Errors in the daemon's log that it has no name for."""
