@@ -77,6 +77,9 @@ def container_spec(shape: Shape, placement: Placement) -> ContainerSpec:
             "AttachStdout": True,
             "AttachStderr": True,
             "Tty": False,
+            # The first process of a container passes over what would end another: an
+            # engine that is restarted would wait 10 s for it, and then kill it all the same.
+            "StopSignal": "SIGKILL",
             "NetworkDisabled": shape.network is None,
             "HostConfig": _host_config(shape),
         },

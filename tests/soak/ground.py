@@ -25,6 +25,8 @@ from tests.support.private_engine import EngineDaemon, PrivateEngine, _read
 ENGINE_ROOM = "3g"
 HISTORY_MOST = 32
 """MiB."""
+STARTS = 2
+"""Containers that are started at once."""
 _CONFIG = f"""
 drain_timeout = 10.0
 [engine]
@@ -35,6 +37,7 @@ nofile = {{nofile}}
 min = 1
 max = 4
 max_uses = 200
+starts = {STARTS}
 [history]
 max_count = 5000
 max_bytes = "{HISTORY_MOST}MiB"
@@ -57,6 +60,8 @@ class Rest(NamedTuple):
     """MiB that the daemon holds."""
     history: float
     """MiB of its database, with its journal."""
+    forgotten: int
+    """Shims that the engine has left when it was killed."""
 
 
 class Ground:
@@ -135,10 +140,8 @@ class Ground:
         found = []
         if len(containers) != known:
             found.append(f"{len(containers)} containers, of which the pools know {known}")
-        if self.engine is not None:
-            shims = len(self.engine._own(b"containerd-shim"))
-            if shims != len(containers):
-                found.append(f"{shims} shims for {len(containers)} containers")
+        if strays := len(self._strays()):
+            found.append(f"{strays} processes of containers that the engine does not know")
         if children := _children(self.pid):
             found.append(f"{len(children)} processes that the daemon started")
         return found
@@ -152,6 +155,7 @@ class Ground:
             threads=len(list((process / "task").iterdir())),
             memory=resident(self.pid),
             history=self.history(),
+            forgotten=self._forgotten(),
         )
 
     def history(self) -> float:
@@ -170,10 +174,36 @@ class Ground:
     def _left(self) -> list[str]:
         if containers := self.daemon.containers():
             return [f"{len(containers)} containers of a daemon that has stopped"]
-        if self.engine is not None and (processes := self.engine.processes()):
-            lines = [_read(pid, "cmdline")[:80] for pid in processes]
-            return [f"{len(processes)} processes of containers that have gone: {lines}"]
+        if strays := self._strays():
+            lines = [_read(pid, "cmdline")[:80] for pid in strays]
+            return [f"{len(strays)} processes of containers that have gone: {lines}"]
         return []
+
+    def _strays(self) -> list[int]:
+        """Processes in containers that the engine does not know, of an engine of our own."""
+        if self.engine is None:
+            return []
+        inside = set(self.engine.processes()) - set(self._shims(self.engine))
+        known = self._known(self.engine)
+        groups = {pid: _read(pid, "cgroup") for pid in inside}
+        return [pid for pid, group in groups.items() if group and not _names(group, known)]
+
+    def _forgotten(self) -> int:
+        """Shims without a container: an engine that is killed while it starts one leaves its
+        shim, which is out of a daemon's reach and holds nothing."""
+        if self.engine is None:
+            return 0
+        lines = [_read(pid, "cmdline") for pid in self._shims(self.engine)]
+        known = self._known(self.engine)
+        return sum(bool(line) and not _names(line, known) for line in lines)
+
+    @staticmethod
+    def _shims(engine: PrivateEngine) -> list[int]:
+        return engine._own(b"containerd-shim")
+
+    @staticmethod
+    def _known(engine: PrivateEngine) -> list[bytes]:
+        return engine.docker("ps", "--all", "--quiet", "--no-trunc").encode().split()
 
     def complaints(self) -> list[str]:
         """Errors in the daemon's log that it has no name for."""
@@ -188,6 +218,10 @@ class Ground:
                 if "exception" in said or said.get("level") in ("error", "critical"):
                     found.append(f"{said.get('event')}: {str(said.get('exception', ''))[-400:]}")
         return found
+
+
+def _names(line: bytes, containers: list[bytes]) -> bool:
+    return any(container in line for container in containers)
 
 
 def _of_daemon(status: StatusResult) -> list[str]:

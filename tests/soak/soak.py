@@ -18,12 +18,13 @@ from tests.support.private_engine import PrivateEngine
 
 _T = TypeVar("_T")
 
+KILLED = "engine killed"
 FIFTHS = 5
 """The first of them is the warm-up."""
 _WORKERS = 6
-_LOST = frozenset({"engine_unavailable", "session_not_found"})
+_LOST = frozenset({"engine_unavailable", "session_not_found", "start_failed"})
 """What a client may be told whose container has gone."""
-_AWAY = _LOST | {"start_failed", "queue_full"}
+_AWAY = _LOST | {"queue_full"}
 """And while there is no engine."""
 
 
@@ -149,7 +150,7 @@ class Soak:
     async def _end_engine(self, engine: PrivateEngine) -> None:
         deeds = {
             "engine restarted": [engine.restart],
-            "engine killed": [engine.kill, engine.start],
+            KILLED: [engine.kill, engine.start],
             "engine held up": [engine.hang, lambda: time.sleep(3), engine.go_on],
         }
         what = self._chance.choice([*deeds])

@@ -166,6 +166,7 @@ def options(command: list[str]) -> list[str]:
 def test_the_end_of_its_stdin_is_the_end_of_the_container() -> None:
     made = config()
     assert made["OpenStdin"] is made["StdinOnce"] is made["AttachStdin"] is True
+    assert made["StopSignal"] == "SIGKILL"
     assert made["AttachStdout"] is made["AttachStderr"] is True
     assert made["Tty"] is False
 
