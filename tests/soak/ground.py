@@ -61,7 +61,7 @@ class Rest(NamedTuple):
     history: float
     """MiB of its database, with its journal."""
     forgotten: int
-    """Shims that the engine has left when it was killed."""
+    """Shims, and starts that came no further, that the engine has left when it was killed."""
 
 
 class Ground:
@@ -183,7 +183,9 @@ class Ground:
         """Processes in containers that the engine does not know, of an engine of our own."""
         if self.engine is None:
             return []
-        inside = set(self.engine.processes()) - set(self._shims(self.engine))
+        # What an engine was killed over before it became a guest is its own as well.
+        begun = self._shims(self.engine), self._half_started(self.engine)
+        inside = set(self.engine.processes()).difference(*begun)
         known = self._known(self.engine)
         groups = {pid: _read(pid, "cgroup") for pid in inside}
         return [pid for pid, group in groups.items() if group and not _names(group, known)]
@@ -195,7 +197,12 @@ class Ground:
             return 0
         lines = [_read(pid, "cmdline") for pid in self._shims(self.engine)]
         known = self._known(self.engine)
-        return sum(bool(line) and not _names(line, known) for line in lines)
+        half = len(self._half_started(self.engine))
+        return sum(bool(line) and not _names(line, known) for line in lines) + half
+
+    @staticmethod
+    def _half_started(engine: PrivateEngine) -> list[int]:
+        return [pid for pid in engine.processes() if _read(pid, "cmdline") == b"runc\0init\0"]
 
     @staticmethod
     def _shims(engine: PrivateEngine) -> list[int]:

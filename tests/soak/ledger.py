@@ -128,7 +128,7 @@ class Ledger:
     def must(self, what: str, *, hold: bool, detail: object) -> None:
         """A fault, and the end of what was to be done, unless something holds."""
         if not hold:
-            self.fail(what, "wrong result", str(detail)[:300])
+            self.fail(what, "wrong result", str(detail)[:1000])
             raise GaveUpError
 
     def _tell(self, line: str) -> None:

@@ -95,8 +95,9 @@ def _timeout(language: str, random: Random) -> Program:
 
 
 def _memory(language: str, _: Random) -> Program:
+    """Close to its limit the kernel may look for pages to drop until the time is up."""
     options: RunOptions = {"limits": Limits(memory="256MiB", tmp="64MiB", timeout=_PATIENT)}
-    return Program(language, "memory", _MEMORY[language], options, ("oom",))
+    return Program(language, "memory", _MEMORY[language], options, ("oom", "timeout"))
 
 
 def _bomb(language: str, random: Random) -> Program:

@@ -31,8 +31,8 @@ def faults(outcome: Outcome) -> list[str]:
     found += [f"the daemon complains: {line}" for line in outcome.complaints[:20]]
     if end.memory > warm.memory * _GROWTH and end.memory > warm.memory + _GROWTH_LEAST:
         found.append(f"memory grew from {warm.memory:.0f} to {end.memory:.0f} MiB")
-    if end.forgotten > STARTS * outcome.harm.deeds[KILLED]:
-        found.append(f"{end.forgotten} shims without a container")
+    if end.forgotten > 2 * STARTS * outcome.harm.deeds[KILLED]:
+        found.append(f"{end.forgotten} shims and half starts without a container")
     if end.history > HISTORY_MOST + _JOURNAL:
         found.append(f"the history has {end.history:.0f} MiB, and may have {HISTORY_MOST}")
     return found
