@@ -272,7 +272,7 @@ static void wait_and_serve(int signals)
 		[TEMPLATE] = {guest.template.socket, POLLIN, 0},
 		[OUT] = {prints ? guest.child.out[0] : -1, POLLIN, 0},
 		[ERR] = {prints ? guest.child.out[1] : -1, POLLIN, 0},
-		[NOTE] = {room ? guest.child.note : -1, POLLIN, 0},
+		[NOTE] = {room && guest.note_used == 0 ? guest.child.note : -1, POLLIN, 0},
 		[HELPER] = {room ? guest.helper.pipe : -1, POLLIN, 0},
 		[IN] = {feeds ? guest.child.in : -1, POLLOUT, 0},
 	};

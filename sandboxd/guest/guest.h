@@ -44,8 +44,9 @@ struct guest {
 	uint64_t started_us;
 	uint64_t deadline_us; /* 0: none */
 	uint64_t noted;
-	bool note_waits;     /* until what was written before it is sent: */
+	size_t note_used;    /* of one that waits until what was written before it is sent: */
 	uint64_t ahead[2];   /* so much of either stream */
+	uint8_t note[1024];
 	size_t proof_used; /* of a child that proves itself */
 	uint8_t proof[4096];
 	int put;	     /* the file that DATA goes to, or -1 */
@@ -84,6 +85,7 @@ void deadline_passed(void);
 /* pump.c */
 void pump_output(int stream);
 void take_note(void);
+void pass_note(void);
 void pump_stdin(void);
 void pump_file(void);
 void take_stdin(const uint8_t *bytes, size_t length);

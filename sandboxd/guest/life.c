@@ -93,7 +93,7 @@ void start_child(void)
 {
 	guest.state = STARTING;
 	guest.noted = 0;
-	guest.note_waits = false;
+	guest.note_used = 0;
 	guest.put_error = 0;
 	guest.put_ended = false;
 	guest.proof_used = 0;
@@ -413,6 +413,7 @@ void follow_up(void)
 		guest.put_error = 0;
 		send_event(EVT_FILE_END, &number, sizeof(number));
 	}
+	pass_note();
 	if (guest.state == DRAINING && guest.child.out[0] < 0 && guest.child.out[1] < 0 &&
 	    !guest.template.busy)
 		send_verdict();

@@ -38,6 +38,7 @@ void pump_output(int stream)
 		fatal("read output: %s", strerror(errno));
 	if (count == 0) {
 		close_fd(&guest.child.out[stream]);
+		guest.ahead[stream] = 0;
 		return;
 	}
 	if (left > 0)
@@ -66,40 +67,45 @@ static void hear_proof(const uint8_t *bytes, size_t length)
 		runner_waits(guest.proof, guest.proof_used - 1);
 }
 
-/* The runner speaks first, to say that it waits. Later words may be the
- * program's own: they are sent on as they are, and mean nothing here. */
-static void pump_note(void)
-{
-	uint8_t bytes[1024];
-	ssize_t count = read(guest.child.note, bytes, sizeof(bytes));
-
-	if (later(count))
-		return;
-	if (count <= 0) {
-		close_fd(&guest.child.note);
-	} else if (guest.state == STARTING) {
-		hear_proof(bytes, (size_t)count);
-	} else if (guest.noted < NOTE_LIMIT || (guest.go.flags & GO_NOTES)) {
-		guest.noted += (uint64_t)count;
-		send_event(EVT_NOTE, bytes, (size_t)count);
-	}
-}
-
 /* Whoever notes that something has ended has written its output before: all that
- * the pipes hold when the note is seen goes first. What is written later may well
+ * the pipes hold once the note was read goes first. What is written later may well
  * come after the note, so nobody who goes on writing can hold it back. */
-void take_note(void)
+static void look_ahead(void)
 {
-	for (int i = 0; i < 2 && !guest.note_waits; i++) {
+	for (int i = 0; i < 2; i++) {
 		int held = 0;
 
 		if (guest.child.out[i] >= 0 && ioctl(guest.child.out[i], FIONREAD, &held) < 0)
 			fatal("look into a pipe: %s", strerror(errno));
 		guest.ahead[i] = (uint64_t)held;
 	}
-	guest.note_waits = guest.state == RUNNING && (guest.ahead[0] > 0 || guest.ahead[1] > 0);
-	if (!guest.note_waits)
-		pump_note();
+}
+
+/* The runner speaks first, to say that it waits. Later words may be the
+ * program's own: they are sent on as they are, and mean nothing here. */
+void take_note(void)
+{
+	ssize_t count = read(guest.child.note, guest.note, sizeof(guest.note));
+
+	if (later(count))
+		return;
+	if (count <= 0) {
+		close_fd(&guest.child.note);
+	} else if (guest.state == STARTING) {
+		hear_proof(guest.note, (size_t)count);
+	} else if (guest.noted < NOTE_LIMIT || (guest.go.flags & GO_NOTES)) {
+		guest.noted += (uint64_t)count;
+		guest.note_used = (size_t)count;
+		look_ahead();
+	}
+}
+
+void pass_note(void)
+{
+	if (guest.note_used == 0 || guest.ahead[0] > 0 || guest.ahead[1] > 0)
+		return;
+	send_event(EVT_NOTE, guest.note, guest.note_used);
+	guest.note_used = 0;
 }
 
 void pump_stdin(void)
