@@ -57,8 +57,8 @@ async def _ask_container(
     try:
         await engine.create(spec)
         guest.attached(await engine.attach(spec.name, guest))
-        await engine.start(spec.name)
         async with asyncio.timeout(timeout):
+            await engine.start(spec.name)
             await guest.up
         took = time.monotonic() - began
         shown = await engine.ask(f"containers/{spec.name}/json")

@@ -36,8 +36,8 @@ sandboxd.guest.SOURCES = Path({folder!r})
 _VERIFY = """
 from sandboxd.pool import verify
 judge = verify.child_faults
-def as_without_namespaces(status, *, namespaces, uid):
-    return judge(status, namespaces=False, uid=uid)
+def as_without_namespaces(status, **known):
+    return judge(status, **known | {"namespaces": False})
 verify.child_faults = as_without_namespaces
 """
 """Has it ask a child for what one without a user namespace can prove, which this one is:
