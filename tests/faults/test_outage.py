@@ -42,6 +42,7 @@ async def test_runs_whose_engine_is_killed_are_told_once_and_the_next_ones_why(
 ) -> None:
     async with Wire(daemon.socket) as wire:
         runs = await begun(wire, 3)
+        all_up(daemon)
         engine.kill()
         for each in runs:
             assert UNKNOWN_END in await refused(wire, each, "engine_unavailable")

@@ -23,11 +23,6 @@ from tests.support.wire import Wire
 UNKNOWN_END = "how the program ended is not known"
 
 
-def kill_and_start(engine: PrivateEngine) -> None:
-    engine.kill()
-    engine.start()
-
-
 def kill_containers(engine: PrivateEngine) -> None:
     engine.docker("kill", *engine.docker("ps", "--format", "{{.Names}}").split())
 
@@ -35,7 +30,7 @@ def kill_containers(engine: PrivateEngine) -> None:
 losses = pytest.mark.parametrize(
     "lose",
     [
-        pytest.param(kill_and_start, id="engine killed"),
+        pytest.param(PrivateEngine.kill, id="engine killed"),
         pytest.param(PrivateEngine.restart, id="engine restarted"),
         pytest.param(kill_containers, id="containers killed"),
     ],
@@ -67,9 +62,12 @@ async def test_a_session_that_is_lost_says_so_to_who_uses_it_and_a_new_one_can_b
         run = wire.run(SLEEP, session=used)
         await wire.receive_until("run.output")
         waiting = wire.run("print(1)", session=used)
+        # An engine that is killed while it starts a container forgets it, and it lives on.
+        all_up(daemon)
         lose(engine)
         assert "session was lost" in await refused(wire, run, "engine_unavailable")
         assert "container was lost" in await refused(wire, waiting, "session_not_found")
+        engine.revive()
         recovers(daemon)
         for session in (used, idle):
             await refused(wire, wire.run("print(1)", session=session), "session_not_found")
@@ -87,11 +85,13 @@ async def test_a_kept_run_that_is_lost_is_told_to_all_who_ask_for_it(
         started, run = await start_kept(first)
         joined = second.ask("run.attach", {"run": run})
         await second.receive_until("run.output")
+        all_up(daemon)
         lose(engine)
         late = second.ask("run.attach", {"run": run})
         assert UNKNOWN_END in await refused(first, started, "engine_unavailable")
         for identity in (joined, late):
             assert UNKNOWN_END in await refused(second, identity, "engine_unavailable")
+        engine.revive()
         recovers(daemon)
         await second.everything()
         assert_one_answer(first, [started])
