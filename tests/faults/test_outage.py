@@ -41,7 +41,7 @@ async def test_runs_whose_engine_is_killed_are_told_once_and_the_next_ones_why(
     daemon: EngineDaemon, engine: PrivateEngine
 ) -> None:
     async with Wire(daemon.socket) as wire:
-        runs = await begun(wire, 3)
+        runs = await begun(wire, 2)
         all_up(daemon)
         engine.kill()
         for each in runs:
