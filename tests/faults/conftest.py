@@ -34,10 +34,13 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def engine(private_engine: PrivateEngine) -> Iterator[PrivateEngine]:
     """At the end there must be nothing in it."""
+    private_engine.interrupted = False
     yield private_engine
     private_engine.revive()
     try:
         eventually(lambda: private_engine.containers() == [], "no container is left")
+        if private_engine.interrupted:
+            private_engine.end_forgotten()
         eventually(lambda: private_engine.processes() == [], "no process is left")
     finally:
         private_engine.clear()

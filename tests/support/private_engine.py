@@ -40,6 +40,8 @@ class PrivateEngine:
         self.languages = languages
         self._room = room
         self._process: subprocess.Popen[bytes] | None = None
+        self.interrupted = False
+        """Whether it was ended, and so may have forgotten a container that it was starting."""
 
     def __enter__(self) -> Self:
         _clear_abandoned()
@@ -106,6 +108,7 @@ class PrivateEngine:
 
     def stop(self) -> None:
         """As an operator does: it ends all containers first."""
+        self.interrupted = True
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(_ENDS_WITHIN)
@@ -113,6 +116,7 @@ class PrivateEngine:
 
     def kill(self) -> None:
         """SIGKILL; its containers are left to themselves."""
+        self.interrupted = True
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -197,10 +201,15 @@ class PrivateEngine:
             self.stop()
         finally:
             self.kill()
-            for pid in self.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self.end_forgotten()
             _remove(self.folder)
+
+    def end_forgotten(self) -> None:
+        """Processes of containers that it was starting when it was ended: it does not know
+        them any more, and whoever asks it is not told of them."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 class EngineDaemon(RunningDaemon):
