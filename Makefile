@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 WITH_ENGINE := attack docker faults fuzz podman soak systemd/docker
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack fuzz soak clean
+.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack faults fuzz soak clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -52,6 +52,10 @@ attack: setup
 ifndef ONLY
 	RESIDUE_PAIRS=200 $(BIN)/pytest --timeout=900 tests/docker/test_residue.py tests/attack/test_mutation.py
 endif
+
+# What an engine can do to a daemon, the long waits for deadlines among it.
+faults: setup
+	$(BIN)/pytest -m "" tests/faults
 
 # Every fuzzer for as long as wanted; a finding stays among the seeds.
 SECONDS ?= 60

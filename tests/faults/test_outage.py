@@ -37,6 +37,7 @@ outages = pytest.mark.parametrize(
 Deed = Callable[[PrivateEngine], None]
 
 
+@pytest.mark.long
 async def test_runs_whose_engine_is_killed_are_told_once_and_the_next_ones_why(
     daemon: EngineDaemon, engine: PrivateEngine
 ) -> None:
@@ -73,16 +74,20 @@ async def test_an_engine_that_is_restarted_costs_the_runs_under_way_and_no_other
     keeps_only_its_own(daemon)
 
 
+@pytest.mark.long
 async def test_a_run_whose_engine_hangs_is_told_within_its_deadline_and_others_are_not_held_up(
     daemon: EngineDaemon, engine: PrivateEngine
 ) -> None:
     async with Wire(daemon.socket) as wire:
         runs = await begun(wire, 2, limits={"timeout": 1.0})
         engine.hang()
-        runs.append(wire.run("print(1)", limits={"timeout": 1.0}))  # the last place of the pool
+        late = wire.run("print(1)", limits={"timeout": 1.0})
         assert await wire.call("languages")
         for each in runs:
             await refused(wire, each, "engine_unavailable")
+        # Whether its place was made before or not, it is told as soon.
+        assert (await wire.error(late))["data"]["kind"] in ("engine_unavailable", "queue_full")
+        runs.append(late)
         health = await wire.call("health")
         assert health["status"] == "down"
         assert "overloaded or hung" in health["checks"]["engine"]["detail"]
@@ -109,6 +114,7 @@ async def test_a_run_goes_on_where_its_engine_hung_for_a_while(
     recovers(daemon)
 
 
+@pytest.mark.long
 def test_a_daemon_that_starts_before_its_engine_says_so_and_serves_once_it_is_there(
     engine: PrivateEngine, tmp_path: Path
 ) -> None:
@@ -127,6 +133,7 @@ def can_run(client: Client) -> bool:
     return False
 
 
+@pytest.mark.long
 @outages
 def test_a_daemon_ends_when_it_is_told_to_though_its_engine_does_not_answer(
     daemon: EngineDaemon, engine: PrivateEngine, stop: Deed, go_on: Deed
@@ -139,6 +146,7 @@ def test_a_daemon_ends_when_it_is_told_to_though_its_engine_does_not_answer(
     go_on(engine)
 
 
+@pytest.mark.long
 async def test_runs_that_outlast_the_drain_are_told_though_their_engine_hangs(
     daemon: EngineDaemon, engine: PrivateEngine
 ) -> None:
@@ -200,6 +208,7 @@ async def test_containers_that_somebody_ends_cost_their_runs_and_are_replaced(
     keeps_only_its_own(daemon)
 
 
+@pytest.mark.long
 async def test_a_container_that_somebody_pauses_is_given_up_and_replaced(
     engine: PrivateEngine, tmp_path: Path
 ) -> None:

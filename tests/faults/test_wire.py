@@ -67,6 +67,7 @@ async def test_a_lost_answer_is_told_and_leaves_no_container(
     keeps_only_its_own(wired_daemon)
 
 
+@pytest.mark.long
 async def test_containers_that_cannot_be_removed_are_told_of_and_do_not_pile_up(
     wired_daemon: EngineDaemon, wire: BrokenWire
 ) -> None:
@@ -109,6 +110,7 @@ async def test_an_answer_that_is_late_is_waited_for(
     recovers(wired_daemon)
 
 
+@pytest.mark.long
 async def test_an_answer_that_does_not_come_in_time_is_told(
     wired_daemon: EngineDaemon, wire: BrokenWire
 ) -> None:
