@@ -391,7 +391,9 @@ static void send_verdict(void)
 	set_deadline(TEARDOWN_MS);
 }
 
-/* What follows from where things stand, in the order of a life. */
+/* What follows from where things stand, in the order of a life. Without namespaces
+ * the init's end is the last time that all processes are killed: a helper that was
+ * asked for at the verdict must not be among them. */
 void follow_up(void)
 {
 	if (guest.credit > 0 && outbox_room(&guest.outbox) > 0) {
@@ -415,7 +417,7 @@ void follow_up(void)
 	}
 	pass_note();
 	if (guest.state == DRAINING && guest.child.out[0] < 0 && guest.child.out[1] < 0 &&
-	    !guest.template.busy)
+	    !guest.template.busy && (guest.namespaces || guest.child.init < 0))
 		send_verdict();
 	if (guest.state == LEAVING && guest.child.init < 0) {
 		child_close(&guest.child);

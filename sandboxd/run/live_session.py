@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Coroutine
@@ -125,16 +126,25 @@ class LiveSession(Session):
             self._talk.lost("its guest did not end it in time")
             await self._gone.wait()
 
+    def check_open(self) -> None:
+        # Between the end of its process and the next turn of the loop a run may come.
+        if self._talk.life.ended_future.done():
+            self._leave(self._why_over())
+        super().check_open()
+
+    def _why_over(self) -> str:
+        try:
+            verdict = self._talk.life.ended_future.result()
+        except SandboxdError as error:
+            return f"its container was lost: {error}"
+        return self._talk.broken or _told(verdict)
+
     async def _over(self) -> None:
         """Its process has ended, for whatever reason."""
-        end = self._talk.life.ended_future
-        try:
-            verdict = end.result()
-        except SandboxdError as error:
-            self._leave(f"its container was lost: {error}")
-        else:
+        self._leave(self._why_over())
+        with contextlib.suppress(SandboxdError):
+            verdict = self._talk.life.ended_future.result()
             self._charge(max(0.0, verdict.cpu_us * _MICRO - self._talk.cpu))
-            self._leave(self._talk.broken or _told(verdict))
         if self._working is not None:
             await asyncio.wait([self._working])
         self._lease.ended("it held a session")

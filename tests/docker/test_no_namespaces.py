@@ -54,3 +54,11 @@ async def test_the_program_still_has_no_privileges(runner: Runner) -> None:
 async def test_runs_at_once_each_have_their_own_container(runner: Runner) -> None:
     results = await asyncio.gather(*(run(runner, f"print({n})") for n in range(4)))
     assert [each.stdout for each in results] == ["0\n", "1\n", "2\n", "3\n"]
+
+
+async def test_files_come_out_when_all_processes_have_been_killed(runner: Runner) -> None:
+    code = "import os, time\nopen('kept', 'w')\nif os.fork() == 0: time.sleep(100)"
+    results = await asyncio.gather(*(run(runner, code, outputs=["*"]) for _ in range(4)))
+    kept = [[file.path for file in each.files] for each in results]
+    assert kept == [["kept"]] * 4, results[0].files_skipped
+    assert {each.status for each in results} == {"ok"}

@@ -306,7 +306,8 @@ class World(RuleBasedStateMachine):
             return
         for _ in range(_ROUNDS):
             if not self.under_way():
-                self.tick(max(0.0, self.core.retry_at - self.now))
+                self.now = max(self.now, self.core.retry_at)  # a sum may fall short of it
+                self.tick(0.0)
                 if not self.under_way():
                     break
             self.advance()

@@ -12,6 +12,8 @@ from sandboxd.config import LimitsConfig, LimitValues, QuotaConfig, SessionConfi
 from sandboxd.errors import SessionNotFoundError
 from sandboxd.guest.frames import Event
 from sandboxd.run import live_session
+from sandboxd.run.conversation import Nowhere
+from sandboxd.run.plan import RunRequest
 from tests.support.program import Process
 from tests.support.service import SMALL, Service, replace
 from tests.support.wait import until
@@ -158,6 +160,17 @@ async def test_the_end_of_its_process_is_the_runs_and_the_sessions(
 async def test_a_lost_container_is_an_error_and_ends_the_session(wire: Wire, session: str) -> None:
     assert await kind_of(wire, wire.run("die", session=session)) == "engine_unavailable"
     assert await kind_of(wire, wire.run("", session=session)) == "session_not_found"
+
+
+async def test_a_run_that_comes_as_the_process_ends_does_not_wait_for_an_end_of_its_own(
+    service: Service, session: str
+) -> None:
+    found = service.sessions.find(ROOT, session)
+    assert isinstance(found, live_session.LiveSession)
+    found._talk.lost("the container has ended")
+    request = RunRequest(owner=ROOT, language="python", code="")
+    with pytest.raises(SessionNotFoundError, match="the container has ended"):
+        await found.run(request, Nowhere(), refuse=False)
 
 
 @pytest.mark.parametrize("said", ["rubbish", '{"run": 7, "exit_code": 0, "cpu": 0, "memory": 0}'])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -92,9 +92,17 @@ async def changed_runner(change: Change) -> AsyncIterator[Runner]:
                 await asyncio.sleep(0.02)
 
 
-async def run(runner: Runner, code: str, timeout: float = 20.0) -> RunResult:
-    limits = Limits(timeout=timeout)
-    request = RunRequest(owner=0, language="python", code=code, limits=limits, stream=False)
+async def run(
+    runner: Runner, code: str, timeout: float = 20.0, outputs: Sequence[str] = ()
+) -> RunResult:
+    request = RunRequest(
+        owner=0,
+        language="python",
+        code=code,
+        limits=Limits(timeout=timeout),
+        outputs=list(outputs),
+        stream=False,
+    )
     return await runner.run(request, Nobody(), _ignore)
 
 

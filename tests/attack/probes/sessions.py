@@ -22,7 +22,8 @@ def pipes(mode):
 def say(line): os.write(notes, line + b"\\n")
 """
 _BESIDES = "print('still here')"
-_GONE = Expect(says="", status=("SessionNotFoundError", "killed", "timeout"))
+_GONE = Expect(says="(still here\n)?", status=("SessionNotFoundError", "killed", "timeout"))
+"""It may have come to speak before its end."""
 _ENDED = Control(Where.SHOWN, why="the session is gone, and with it alone what it had")
 
 

@@ -6,11 +6,11 @@ from tests.attack.residue.kinds import Dialect, Kind
 
 _PROGRAM = r"""
 what=$1 marker=$2
-named() { # whether a process other than this one, which has the marker too, is named by it
+named() { # whether a "bash -c" is named by the marker: what is only to become one does not last
     local folder words
     for folder in /proc/[0-9]*; do
-        [ "${folder#/proc/}" = $$ ] || mapfile -d "" words 2>&- < "$folder/cmdline"
-        [[ "${words[*]}" == *"$marker"* ]] && return
+        mapfile -d "" words 2>&- < "$folder/cmdline"
+        [[ "${words[*]}" == "bash -c "*"$marker" ]] && return
     done
     return 1
 }
