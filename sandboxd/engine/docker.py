@@ -218,8 +218,7 @@ class DockerEngine:
 
     async def images(self, label: str) -> list[dict[str, Any]]:
         """The engine's words on all images that carry a label."""
-        filters = json.dumps({"label": [label]})
-        listing = self._docker.images.list(filters=filters)
+        listing = self._docker.images.list(filters={"label": [label]})
         return await self._call(listing, "list images")
 
     async def remove_image(self, tag: str) -> None:

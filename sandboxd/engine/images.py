@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import os
+import secrets
 import shlex
 import shutil
 import tarfile
@@ -204,7 +205,11 @@ class Images:
     # --- the derived image ---
 
     async def _derive(self, language: Language, base: str, tag: str) -> None:
-        """Built, asked for its version, and labelled with that."""
+        """Built, asked for its version, and labelled with that.
+
+        What is made on the way has a name of its own: the same image may be under way twice,
+        and nobody's is to be taken away. `stale` finds what was left by one that broke off.
+        """
         image = language.image
         steps = [
             "mkdir -p -m 1777 /sandbox",
@@ -216,13 +221,12 @@ class Images:
         if language.runner:
             files[f"sandboxd/{language.runner}"] = (language.folder / language.runner).read_bytes()
         # What takes long comes first: another guest or runner needs none of it again.
-        recipe = f"FROM {base}\n{_run(steps)}COPY sandboxd /sandboxd\n"
-        built = f"{tag}-unlabelled"
+        recipe = f"FROM {base}\n{_run(steps)}COPY sandboxd /sandboxd\n" + _labels(
+            {LABEL_LANGUAGE: language.name}
+        )
+        built = f"{tag}-{secrets.token_hex(4)}"
         await self._build(language.name, _archive(recipe, files), built, network="none")
-        labels = {
-            LABEL_LANGUAGE: language.name,
-            LABEL_VERSION: await self._version(language, built),
-        }
+        labels = {LABEL_VERSION: await self._version(language, built)}
         labelled = f"FROM {built}\n{_labels(labels)}"
         await self._build(language.name, _archive(labelled), tag, network="none")
         await self._engine.remove_image(built)
