@@ -15,12 +15,15 @@ import structlog
 
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, ImageState, Wanted, image_tag
-from sandboxd.errors import ImageUnavailableError, SandboxdError
+from sandboxd.errors import EngineUnavailableError, ImageUnavailableError, SandboxdError
 from sandboxd.run.profiles import Profile
 
 _log = structlog.get_logger("sandboxd.images")
 
 _RETRY = 30.0
+"""Seconds until an image that could not be made is tried again."""
+_RETRY_ENGINE = 2.0
+"""Seconds until an engine that did not answer is asked again."""
 _ON_REQUEST_MOST = 32
 """Profiles that requests have brought about; the first of them makes way for one more."""
 
@@ -174,8 +177,9 @@ class Shelf:
                 return
             if not profile.language.standard:
                 return
+            away = isinstance(failure, EngineUnavailableError)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RETRY):
+                async with asyncio.timeout(_RETRY_ENGINE if away else _RETRY):
                     await self._attempts[name].wanted.wait()
 
 

@@ -46,6 +46,8 @@ _KEPT_ALIVE = 2
 """Connections to the engine that the daemon keeps for a while, for the next call."""
 _ANSWERS = 60.0
 _SETTLES = 120.0
+_OUTLIVES = 10.0
+"""Seconds for which a shim may outlive the container that the engine has removed."""
 """Seconds until nothing comes and goes any more, whatever was done."""
 
 
@@ -111,12 +113,14 @@ class Ground:
 
     def settle(self, before: Rest | None = None) -> tuple[Rest, list[str]]:
         """Waits until all is at rest, as it was `before`; what is not in time has leaked."""
-        deadline = time.monotonic() + _SETTLES
+        begun = time.monotonic()
         while True:
+            passed = time.monotonic() - begun
             left, rest = self._unsettled(), self._rest()
             if before and rest.descriptors > before.descriptors + _KEPT_ALIVE:
                 left.append(f"{rest.descriptors - before.descriptors} descriptors")
-            if not left or time.monotonic() > deadline:
+            forgets = rest.forgotten and passed < _OUTLIVES
+            if passed > _SETTLES or not (left or forgets):
                 return rest, left
             time.sleep(0.1)
 
