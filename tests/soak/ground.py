@@ -46,9 +46,9 @@ _KEPT_ALIVE = 2
 """Connections to the engine that the daemon keeps for a while, for the next call."""
 _ANSWERS = 60.0
 _SETTLES = 120.0
+"""Seconds until nothing comes and goes any more, whatever was done."""
 _OUTLIVES = 10.0
 """Seconds for which a shim may outlive the container that the engine has removed."""
-"""Seconds until nothing comes and goes any more, whatever was done."""
 
 
 class Rest(NamedTuple):
