@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WITH_ENGINE := attack docker faults fuzz podman soak systemd/docker
+WITH_ENGINE := attack docker faults fuzz podman ray soak systemd/docker
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack faults fuzz soak clean
+.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack faults fuzz soak bench-cluster clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -63,6 +63,10 @@ fuzz: $(STAMP)
 	@tests/packages.sh --tests
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
+# Programs over a Ray cluster on this machine, and what it would be on many.
+bench-cluster: setup
+	$(BIN)/python -m tests.bench.cluster --json cluster.json
+
 # The documents that are made from the code; a test holds them in step.
 docs: $(STAMP)
 	$(BIN)/sandboxd openrpc > client/openrpc.json
@@ -84,8 +88,8 @@ $(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
 	@PYTHON="$(PYTHON)" tests/packages.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing sandboxd into $(VENV)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e './client[completion,top,repl,mcp]' -e '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e './client[completion,top,repl,mcp,ray]' -e '.[dev]'
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) dist build bench.json peers.json soak.json sandboxd/guest/guest sandboxd/guest/enter.so
+	rm -rf $(VENV) dist build bench.json peers.json soak.json cluster.json sandboxd/guest/guest sandboxd/guest/enter.so

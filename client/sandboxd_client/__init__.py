@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # as `typing` has it, which this is not to import
         ImageUnavailableError,
         InvalidLimitsError,
         InvalidParamsError,
+        NodeLostError,
         NotPermittedError,
         NotRunningError,
         PayloadTooLargeError,
@@ -77,6 +78,7 @@ __all__ = [
     "InvalidLimitsError",
     "InvalidParamsError",
     "Limits",
+    "NodeLostError",
     "NotPermittedError",
     "NotRunningError",
     "Output",
@@ -115,8 +117,8 @@ _HOMES = {
     "batch": "Program aimap_programs amap_programs imap_programs map_programs",
     "errors": (
         "CancelledError ConnectionLostError EngineUnavailableError "
-        "ImageUnavailableError InvalidLimitsError InvalidParamsError NotPermittedError "
-        "NotRunningError PayloadTooLargeError QueueFullError QuotaExceededError "
+        "ImageUnavailableError InvalidLimitsError InvalidParamsError NodeLostError "
+        "NotPermittedError NotRunningError PayloadTooLargeError QueueFullError QuotaExceededError "
         "RemoteError RunNotFoundError SandboxError SessionBusyError "
         "SessionNotFoundError ShuttingDownError StartFailedError UnknownLanguageError"
     ),

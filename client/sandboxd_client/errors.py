@@ -34,6 +34,20 @@ class ConnectionLostError(SandboxError):
     """The daemon closed the connection before it answered."""
 
 
+class NodeLostError(SandboxError):
+    """A node of a cluster, or its daemon, was lost: the program may have run, or not.
+
+    `node` is the id that Ray has for it, None where there was none to run it.
+    """
+
+    kind = "node_lost"
+
+    def __init__(self, node: str | None, why: str) -> None:
+        super().__init__(why if node is None else f"node {node[:12]} was lost: {why}")
+        self.node = node
+        self.why = why
+
+
 class RemoteError(SandboxError):
     """The daemon answered with an error.
 

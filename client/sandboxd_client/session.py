@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 from sandboxd_client._wire import Files, RunOptions, wire_files
 from sandboxd_client.errors import ConnectionLostError, NotRunningError, SessionNotFoundError
@@ -25,6 +25,7 @@ from sandboxd_client.protocol import (
     Limits,
     Method,
     Nothing,
+    Params,
     RunResult,
     SessionOpened,
     SessionOpenParams,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sandboxd_client.aio import AsyncClient, AsyncRunStream
     from sandboxd_client.sync import Client, RunStream
 
+_Result = TypeVar("_Result")
 _GONE = (SessionNotFoundError, ConnectionLostError, NotRunningError)
 
 
@@ -80,7 +82,28 @@ class _Base:
         return {**options, "session": self.id}
 
 
-class Session(_Base):
+class SessionFiles(_Base):
+    """What the sessions of the blocking clients have in common."""
+
+    def _ask(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
+        raise NotImplementedError
+
+    def write_files(self, files: Files) -> None:
+        params = FilesWriteParams(session=self.id, files=wire_files(files))
+        self._ask(Method.FILES_WRITE, params, Nothing)
+
+    def read_files(self, paths: Iterable[str]) -> FilesRead:
+        """Regular files; those that do not come are listed with the reason."""
+        params = FilesReadParams(session=self.id, paths=list(paths))
+        return self._ask(Method.FILES_READ, params, FilesRead)
+
+    def list_files(self, path: str | None = None) -> list[FileInfo]:
+        """All that is in the work folder, or in a folder of it, and below."""
+        params = FilesListParams(session=self.id, path=path)
+        return self._ask(Method.FILES_LIST, params, list[FileInfo])
+
+
+class Session(SessionFiles):
     """Opened by entering, closed by leaving; see `Client.session`."""
 
     def __init__(self, client: Client, params: SessionOpenParams) -> None:
@@ -124,19 +147,8 @@ class Session(_Base):
         """See `Client.stream`."""
         return self._client.stream(self.language, code, **self._its(options))
 
-    def write_files(self, files: Files) -> None:
-        params = FilesWriteParams(session=self.id, files=wire_files(files))
-        self._client._call(Method.FILES_WRITE, params, Nothing)
-
-    def read_files(self, paths: Iterable[str]) -> FilesRead:
-        """Regular files; those that do not come are listed with the reason."""
-        params = FilesReadParams(session=self.id, paths=list(paths))
-        return self._client._call(Method.FILES_READ, params, FilesRead)
-
-    def list_files(self, path: str | None = None) -> list[FileInfo]:
-        """All that is in the work folder, or in a folder of it, and below."""
-        params = FilesListParams(session=self.id, path=path)
-        return self._client._call(Method.FILES_LIST, params, list[FileInfo])
+    def _ask(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
+        return self._client._call(method, params, kind)
 
 
 class AsyncSession(_Base):

@@ -39,6 +39,7 @@ SUMMARIES = {
         "doctor",
         "whether a client gets as far as a program that runs, and what to do if not",
     ),
+    "cluster": ("cluster", "the nodes of a Ray cluster and their daemons"),
     "completion": ("completion", "print what makes a shell complete this command"),
     "mcp": ("mcp", "serve tools for models (Model Context Protocol) on stdin and stdout"),
 }

@@ -21,8 +21,9 @@ def start_unless_running(named: str | None) -> None:
     socket = Path(named) if named else default_socket()
     if _listens(socket):
         return
-    beside = Path(sys.argv[0]).resolve().with_name("sandboxd")
-    program = str(beside) if beside.is_file() else shutil.which("sandboxd")
+    places = (Path(sys.argv[0]).resolve(), Path(sys.executable))
+    beside = [str(found) for each in places if (found := each.with_name("sandboxd")).is_file()]
+    program = beside[0] if beside else shutil.which("sandboxd")
     if program is None:
         raise SandboxError("sandboxd is not installed: pip install sandboxd")
     log = socket.with_suffix(".log")
