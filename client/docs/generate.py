@@ -79,6 +79,9 @@ def _client() -> Iterator[str]:
         ("Asynchronous", "aio", _public("aio")),
         ("Options and events", "_wire", ["RunOptions", *_public("_wire"), "DebugFacts"]),
         ("Many programs", "batch", _public("batch")),
+        ("Many machines", "ray.cluster", ["SandboxCluster"]),
+        ("A session on one of them", "ray.session", ["ClusterSession"]),
+        ("A run on one of them", "ray.stream", ["ClusterStream"]),
         ("Errors", "errors", _public("errors")),
         ("Types of the protocol", "protocol", []),
     ):

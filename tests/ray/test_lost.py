@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,15 +42,15 @@ def check(outcomes: list[Outcome]) -> None:
 def test_a_node_that_is_added_is_used_and_its_death_loses_no_answer(
     machines: RayCluster, cluster: SandboxCluster, third: RunningDaemon
 ) -> None:
-    before, node, dead = runs(third), None, False
+    before, node, dead = runs(third), None, threading.Event()
     outcomes: list[Outcome] = []
-    for outcome in cluster.imap(programs(lambda: dead)):
+    for outcome in cluster.imap(programs(dead.is_set)):
         outcomes.append(outcome)
         if node is None:
             node = machines.add(third.socket)
-        elif not dead and runs(third) > before + 4:
+        elif not dead.is_set() and runs(third) > before + 4:
             machines.kill(node)
-            dead = True
+            dead.set()
     check(outcomes)
 
 
