@@ -197,7 +197,9 @@ class LiveSession(Session):
                 files = await self._take_back(plan, cell)
             except (TimeoutError, RunLostError) as error:
                 if self._runner.stopping:
-                    raise ShuttingDownError("the daemon stopped while the program ran") from None
+                    raise ShuttingDownError(
+                        "the daemon stopped while the program ran", run=run
+                    ) from None
                 raise EngineUnavailableError(
                     f"the container of the session was lost while the program ran: {error}",
                     run=run,

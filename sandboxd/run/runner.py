@@ -292,7 +292,9 @@ class Runner:
             ) from None
         except RunLostError as error:
             if self.stopping:
-                raise ShuttingDownError("the daemon stopped while the program ran") from None
+                raise ShuttingDownError(
+                    "the daemon stopped while the program ran", run=run
+                ) from None
             raise EngineUnavailableError(
                 f"the container was lost while the program ran: {error}; "
                 "how the program ended is not known",

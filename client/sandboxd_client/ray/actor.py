@@ -75,20 +75,20 @@ except SandboxError as error:
     sys.exit(str(error))
 """
 
+_LOST = {NotRunningError: Lost.NOT_STARTED, ConnectionLostError: Lost.UNKNOWN}
+
 encode = msgspec.msgpack.Encoder().encode
 _batch = msgspec.msgpack.Decoder(list[RunParams])
 _program = msgspec.msgpack.Decoder(RunParams)
 
 
 def to_fault(error: SandboxError) -> Fault:
+    if not isinstance(error, RemoteError):
+        return Fault(str(error), lost=_LOST.get(type(error)))
     lost = None
-    if isinstance(error, NotRunningError | ShuttingDownError):
-        lost = Lost.NOT_STARTED
-    elif isinstance(error, ConnectionLostError):
-        lost = Lost.UNKNOWN
-    if isinstance(error, RemoteError):
-        return Fault(str(error), error.code, error.data, lost)
-    return Fault(str(error), lost=lost)
+    if isinstance(error, ShuttingDownError):
+        lost = Lost.UNKNOWN if "run" in error.data else Lost.NOT_STARTED
+    return Fault(str(error), error.code, error.data, lost)
 
 
 async def _start_daemon() -> None:

@@ -46,6 +46,8 @@ class Node:
         self.address = str(listed["NodeManagerAddress"])
         self.slots = max(1, int(listed["Resources"][RESOURCE]))
         self.in_flight = 0
+        """Programs, streams and sessions that are there."""
+        self._count = threading.Lock()
         self.problem: str | None = None
         """Why it is not to be counted on any more."""
         actor: Any = ray.remote(NodeActor)
@@ -60,6 +62,11 @@ class Node:
     @property
     def usable(self) -> bool:
         return self.waking is None and self.problem is None
+
+    def hold(self, count: int) -> None:
+        """So many more are there, or fewer."""
+        with self._count:
+            self.in_flight += count
 
     def rest(self) -> None:
         """Counts again when its daemon has answered; its actor may have to be restarted first."""

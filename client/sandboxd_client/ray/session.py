@@ -38,7 +38,7 @@ class ClusterSession(SessionFiles):
     def __enter__(self) -> Self:
         self._node: Node = self._nodes.one()
         self._opened = self._ask(Method.SESSION_OPEN, self._params, SessionOpened)
-        self._node.in_flight += 1
+        self._node.hold(1)
         return self
 
     def __exit__(
@@ -47,7 +47,7 @@ class ClusterSession(SessionFiles):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._node.in_flight -= 1
+        self._node.hold(-1)
         if not self._params.keep:
             self.close()
 

@@ -86,7 +86,7 @@ class Spread:
                 yield from ended
         finally:
             for ref, batch in self._out.items():
-                batch.node.in_flight -= len(batch.jobs)
+                batch.node.hold(-len(batch.jobs))
                 ray.cancel(ref)
 
     def may_take_one_more(self) -> None:
@@ -111,7 +111,7 @@ class Spread:
             if not jobs:
                 return
             for node, part in _dealt(jobs, places):
-                node.in_flight += len(part)
+                node.hold(len(part))
                 ref = node.actor.run.remote(encode([job.params for job in part]))
                 self._out[ref] = Batch(node, part, time.monotonic())
 
@@ -155,7 +155,7 @@ class Spread:
 
     def _take_back(self, ref: Any) -> None:
         node, jobs, sent = self._out.pop(ref)
-        node.in_flight -= len(jobs)
+        node.hold(-len(jobs))
         try:
             ends = _ends.decode(ray.get(ref))
         except RayTaskError:

@@ -34,7 +34,7 @@ class ClusterStream:
 
     def __enter__(self) -> Self:
         self._node = self._place.one() if isinstance(self._place, Nodes) else self._place
-        self._node.in_flight += 1
+        self._node.hold(1)
         stream = self._node.actor.stream.options(num_returns="streaming")
         self._events: Any = stream.remote(encode(self._params))
         return self
@@ -45,7 +45,7 @@ class ClusterStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._node.in_flight -= 1
+        self._node.hold(-1)
         if not self._ended:
             ray.cancel(self._events)
 
