@@ -180,6 +180,15 @@ class DockerEngine:
         return Ended(exit_code=state.get("ExitCode", -1), oom_killed=bool(state.get("OOMKilled")))
 
     async def remove(self, container: str) -> None:
+        try:
+            await self._delete(container)
+        except StartFailedError as error:
+            # Podman's words on one that ended after it looked and before it killed.
+            if "container state improper" not in str(error):
+                raise
+            await self._delete(container)
+
+    async def _delete(self, container: str) -> None:
         deletion = self._container(container).delete(force=True, v=True)
         try:
             await self._call(deletion, f"remove {container[:12]}")

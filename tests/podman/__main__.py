@@ -17,6 +17,7 @@ DIFFERS = (
     "test_doctor.py::test_a_limit_that_a_container_lacks_is_found_out",
     "test_doctor.py::test_refused_namespaces_are_named_and_break_nothing",
     "test_doctor.py::test_a_container_that_the_engine_refuses_is_told_in_its_words",
+    "test_images.py::test_the_same_image_can_be_made_by_two_at_once",
     "test_isolation.py::test_its_environment_is_minimal",
     "test_lifecycle.py::test_containers_that_an_earlier_daemon_left_are_swept_at_start",
 )
