@@ -19,6 +19,8 @@ DIFFERS = (
     "test_doctor.py::test_a_container_that_the_engine_refuses_is_told_in_its_words",
     "test_images.py::test_the_same_image_can_be_made_by_two_at_once",
     "test_isolation.py::test_its_environment_is_minimal",
+    "test_no_namespaces.py::test_no_container_is_used_twice",
+    "test_verify.py::test_a_container_with_another_setting_is_never_used[container's filter]",
     "test_lifecycle.py::test_containers_that_an_earlier_daemon_left_are_swept_at_start",
 )
 
