@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-	FRAME_VERSION = 1,
+	FRAME_VERSION = 2,
 	FRAME_HEADER = 5,
 	FRAME_PAYLOAD_MAX = 65536,
 	OUTBOX_RESERVE = 4096, /* room that output leaves for all other frames */
@@ -19,6 +19,7 @@ enum {
 
 /* From the daemon. */
 enum command {
+	CMD_WELCOME = 'W', /* HELLO was heard: somebody knows of this container */
 	CMD_CODE = 'C',	   /* bytes appended to the program's code file */
 	CMD_MESSAGE = 'M', /* bytes appended to what the runner reads at GO */
 	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */

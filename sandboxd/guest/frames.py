@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-VERSION = 1
+VERSION = 2
 PAYLOAD_MAX = 65536
 MESSAGE_MAX = 1024 * 1024
 """Bytes of arguments and environment: what the runner's pipe can hold."""
@@ -28,6 +28,7 @@ _ERRNO = struct.Struct("<i")
 class Command(enum.IntEnum):
     """Frames to the guest."""
 
+    WELCOME = ord("W")
     CODE = ord("C")
     MESSAGE = ord("M")
     SIZE = ord("S")

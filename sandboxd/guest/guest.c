@@ -6,7 +6,9 @@
  * a kill or a timeout works while nobody reads the output. Whatever should
  * not happen ends the process, and with it the container.
  *
- * When the daemon goes away stdin ends, and so does all of this. */
+ * When the daemon goes away stdin ends, and so does all of this. An engine that ends
+ * while it starts a container forgets it, and holds its stdin open for ever: a guest
+ * that nobody welcomes ends by itself. */
 #define _GNU_SOURCE
 #include "guest.h"
 
@@ -160,6 +162,11 @@ static void obey(const struct frame *frame)
 	struct go go;
 
 	switch (frame->type) {
+	case CMD_WELCOME:
+		guest.welcome = true;
+		if (guest.state == WAITING)
+			guest.deadline_us = 0;
+		break;
 	case CMD_CODE:
 		must_be(WAITING, frame);
 		write_all(guest.child.code, frame, "the code");

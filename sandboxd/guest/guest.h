@@ -16,6 +16,7 @@ enum {
 	NOTE_LIMIT = 65536,    /* bytes a run that did not ask for more; the rest is thrown away */
 	OUTPUT_FLOOD = 64,     /* times the output limit, then the run is ended */
 	TEARDOWN_MS = 10000,   /* a namespace that outlives its kill by this is given up */
+	WELCOME_MS = 10000,    /* the first child does not wait longer for the daemon's word */
 	REASON_BYTES = 128,
 };
 
@@ -32,6 +33,7 @@ struct guest {
 	enum state state;
 	bool namespaces;
 	bool greeted;
+	bool welcome;
 	char reason[REASON_BYTES]; /* why there are no namespaces */
 	const char *oom_path;
 	struct options options;

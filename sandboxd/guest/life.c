@@ -175,6 +175,8 @@ void runner_waits(const uint8_t *proof, size_t length)
 		child_failed("the interpreter", 0);
 	guest.state = WAITING;
 	guest.deadline_us = 0;
+	if (!guest.welcome)
+		set_deadline(WELCOME_MS);
 	guest.options.prove = false; /* once a container is enough */
 	send_event(EVT_READY, proof, length);
 }
@@ -429,6 +431,8 @@ void deadline_passed(void)
 {
 	if (guest.state == RUNNING && guest.verdict.cause == CAUSE_EXITED)
 		kill_child(CAUSE_TIMEOUT);
+	else if (guest.state == WAITING)
+		fatal("no daemon has answered within %d ms", WELCOME_MS);
 	else
 		fatal("a child did not %s in time", guest.state == STARTING ? "start" : "end");
 }

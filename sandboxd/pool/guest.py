@@ -234,6 +234,7 @@ class Guest:
             )
         elif not self.hello.done():
             self.hello.set_result(hello)
+            self._write(frames.encode(Command.WELCOME))
 
     def _break(self, why: str) -> None:
         self._lose(why)

@@ -72,7 +72,7 @@ static struct {
 	size_t length;
 	uint8_t heard[FRAME_HEADER + FRAME_PAYLOAD_MAX];
 	size_t used;
-	bool greeted, waits, running, impolite;
+	bool greeted, waits, running, impolite, silent;
 	uint64_t limit, out[2], stdin_sent, credit, noted;
 	uint8_t flags;
 	unsigned int asked; /* FILE_ENDs that may come still */
@@ -95,6 +95,8 @@ static _Noreturn void fake_abort(void)
 
 /* --- the daemon's ears --- */
 
+static void say(uint8_t type, const void *payload, size_t length);
+
 static void hear(uint8_t type, const uint8_t *payload, size_t length)
 {
 	uint32_t credit;
@@ -103,6 +105,8 @@ static void hear(uint8_t type, const uint8_t *payload, size_t length)
 	case EVT_HELLO:
 		check(!peer.greeted);
 		peer.greeted = true;
+		if (!peer.silent)
+			say(CMD_WELCOME, "", 0);
 		break;
 	case EVT_READY:
 		check(peer.greeted && !peer.waits && !peer.running);
@@ -525,6 +529,7 @@ int files_read(struct helper *helper, int work, const char *path)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char *argv[] = {"interpreter", NULL};
+	uint8_t setting;
 
 	script_begin(data, size);
 	memset(&guest, 0, sizeof(guest));
@@ -534,7 +539,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	guest.options.code_name = "main.x";
 	guest.options.tmp_bytes = 1;
 	guest.options.argv = argv;
-	guest.options.template = script_byte(&the_script) & 1;
+	setting = script_byte(&the_script);
+	guest.options.template = setting & 1;
+	peer.silent = setting & 2;
 	guest.namespaces = true;
 	guest.oom_path = "/dev/null";
 	guest.put = guest.helper.pid = guest.helper.pipe = -1;

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxd.errors import StartFailedError
-from sandboxd.guest.frames import VERSION, Event, Verdict
+from sandboxd.guest.frames import VERSION, Command, Event, Verdict, encode
 from sandboxd.pool.guest import Guest
 from tests.support.chunks import cut, cuts
 
@@ -114,12 +114,20 @@ async def test_a_guest_that_was_refused_namespaces_has_none(watched: Watched) ->
     assert not watched.guest.namespaces
 
 
-@pytest.mark.parametrize("version", ["0", "2", "", "1.0"])
+async def test_a_guest_is_welcomed_as_soon_as_it_says_what_it_is(watched: Watched) -> None:
+    """It ends by itself if nobody is there: its engine may have forgotten it."""
+    assert watched.both.written == b""
+    watched.guest.stdout(frame(Event.HELLO, HELLO))
+    assert watched.both.written == encode(Command.WELCOME)
+
+
+@pytest.mark.parametrize("version", ["0", str(VERSION + 1), "", f"{VERSION}.0"])
 async def test_a_guest_of_another_version_is_given_up(watched: Watched, version: str) -> None:
     watched.guest.stdout(frame(Event.HELLO, f"version={version}\nnamespaces=1\n".encode()))
     with pytest.raises(StartFailedError, match="images build"):
         await watched.guest.up
     assert watched.both.closed
+    assert watched.both.written == b""
     assert watched.guest.lost
 
 
@@ -261,10 +269,11 @@ async def test_a_run_that_is_begun_in_a_lost_guest_is_told_so(watched: Watched) 
     """The container ended between the hand-out and this."""
     watched.up()
     watched.guest.closed()
+    written = watched.both.written
     watched.guest.begin(watched.both, b"go")
     await asyncio.sleep(0)
     assert [kind for kind, _ in watched.both.said] == ["lost"]
-    assert watched.both.written == b""
+    assert watched.both.written == written
 
 
 async def test_nothing_is_written_to_a_guest_that_is_lost(watched: Watched) -> None:

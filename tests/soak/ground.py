@@ -45,7 +45,7 @@ max_bytes = "{HISTORY_MOST}MiB"
 _KEPT_ALIVE = 2
 """Connections to the engine that the daemon keeps for a while, for the next call."""
 _ANSWERS = 60.0
-_SETTLES = 120.0
+_SETTLES = 60.0
 """Seconds until nothing comes and goes any more, whatever was done."""
 _OUTLIVES = 10.0
 """Seconds for which a shim may outlive the container that the engine has removed."""
@@ -63,7 +63,7 @@ class Rest(NamedTuple):
     history: float
     """MiB of its database, with its journal."""
     forgotten: int
-    """Shims, and starts that came no further, that the engine has left when it was killed."""
+    """Shims, and starts that came no further, that the engine has left when it ended."""
 
 
 class Ground:
@@ -187,7 +187,7 @@ class Ground:
         """Processes in containers that the engine does not know, of an engine of our own."""
         if self.engine is None:
             return []
-        # What an engine was killed over before it became a guest is its own as well.
+        # What an engine ended over before it became a guest is its own as well.
         begun = self._shims(self.engine), self._half_started(self.engine)
         inside = set(self.engine.processes()).difference(*begun)
         known = self._known(self.engine)
@@ -195,7 +195,7 @@ class Ground:
         return [pid for pid, group in groups.items() if group and not _names(group, known)]
 
     def _forgotten(self) -> int:
-        """Shims without a container: an engine that is killed while it starts one leaves its
+        """Shims without a container: an engine that ends while it starts one leaves its
         shim, which is out of a daemon's reach and holds nothing."""
         if self.engine is None:
             return 0

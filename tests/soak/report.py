@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tests.bench.report import amount
 from tests.soak.ground import HISTORY_MOST, STARTS
-from tests.soak.soak import KILLED, Outcome
+from tests.soak.soak import KILLED, RESTARTED, Outcome
 
 _GROWTH = 1.5
 _GROWTH_LEAST = 32.0
@@ -31,7 +31,8 @@ def faults(outcome: Outcome) -> list[str]:
     found += [f"the daemon complains: {line}" for line in outcome.complaints[:20]]
     if end.memory > warm.memory * _GROWTH and end.memory > warm.memory + _GROWTH_LEAST:
         found.append(f"memory grew from {warm.memory:.0f} to {end.memory:.0f} MiB")
-    if end.forgotten > 2 * STARTS * outcome.harm.deeds[KILLED]:
+    ends = outcome.harm.deeds[KILLED] + outcome.harm.deeds[RESTARTED]
+    if end.forgotten > 2 * STARTS * ends:
         found.append(f"{end.forgotten} shims and half starts without a container")
     if end.history > HISTORY_MOST + _JOURNAL:
         found.append(f"the history has {end.history:.0f} MiB, and may have {HISTORY_MOST}")

@@ -18,6 +18,7 @@ from tests.support.private_engine import PrivateEngine
 
 _T = TypeVar("_T")
 
+RESTARTED = "engine restarted"
 KILLED = "engine killed"
 FIFTHS = 5
 """The first of them is the warm-up."""
@@ -149,7 +150,7 @@ class Soak:
 
     async def _end_engine(self, engine: PrivateEngine) -> None:
         deeds = {
-            "engine restarted": [engine.restart],
+            RESTARTED: [engine.restart],
             KILLED: [engine.kill, engine.start],
             "engine held up": [engine.hang, lambda: time.sleep(3), engine.go_on],
         }
