@@ -19,7 +19,7 @@ enum {
 
 /* From the daemon. */
 enum command {
-	CMD_WELCOME = 'W', /* HELLO was heard: somebody knows of this container */
+	CMD_WELCOME = 'W', /* the engine knows this container: it has answered for its start */
 	CMD_CODE = 'C',	   /* bytes appended to the program's code file */
 	CMD_MESSAGE = 'M', /* bytes appended to what the runner reads at GO */
 	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */

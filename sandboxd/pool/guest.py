@@ -90,6 +90,11 @@ class Guest:
     def attached(self, attachment: Attachment) -> None:
         self._attachment = attachment
 
+    def welcome(self) -> None:
+        """Says that the engine knows this container. Without that word its guest soon ends:
+        an engine that ends amid a start forgets the container, and nobody could remove it."""
+        self._write(frames.encode(Command.WELCOME))
+
     def begin(self, handler: RunHandler, preparation: bytes) -> None:
         """Hands over a run; `preparation` is its frames, GO the last of them."""
         if self.lost:
@@ -234,7 +239,6 @@ class Guest:
             )
         elif not self.hello.done():
             self.hello.set_result(hello)
-            self._write(frames.encode(Command.WELCOME))
 
     def _break(self, why: str) -> None:
         self._lose(why)

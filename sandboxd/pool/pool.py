@@ -358,6 +358,7 @@ class Pool:
         )
         guest.attached(await self._engine.attach(name, guest))
         await self._engine.start(name)
+        guest.welcome()
         try:
             async with asyncio.timeout(self._plan.start_timeout):
                 await guest.up

@@ -1,4 +1,4 @@
-"""A container that its engine has forgotten ends by itself: nobody answers its guest."""
+"""A container that its engine has forgotten ends by itself: nobody welcomes its guest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from sandboxd.daemon import make_shape
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Wanted, image_tag
-from sandboxd.engine.port import Attachment
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import BUILTIN, load
 from sandboxd.pool.fleet import Variant
@@ -23,20 +22,9 @@ _SLOT = 480
 """Out of the way of the daemons' own containers."""
 
 
-class Unanswered:
-    """An attachment that holds stdin open and writes nothing, as an engine's shim does."""
-
-    def __init__(self, attachment: Attachment) -> None:
-        self._attachment = attachment
-        self.pause, self.resume = attachment.pause, attachment.resume
-        self.close = attachment.close
-
-    def write(self, data: bytes) -> None: ...
-
-
 @asynccontextmanager
 async def started(
-    engine: DockerEngine, slot: int, *, answered: bool
+    engine: DockerEngine, slot: int
 ) -> AsyncIterator[tuple[Guest, asyncio.Future[str]]]:
     """A container as a pool makes it, up, and why its guest was lost once it is."""
     config, languages = Config(), load(BUILTIN)
@@ -49,8 +37,7 @@ async def started(
     guest = Guest(on_ready=lambda: None, on_lost=lost.set_result)
     try:
         await engine.create(spec)
-        attachment = await engine.attach(spec.name, guest)
-        guest.attached(attachment if answered else Unanswered(attachment))
+        guest.attached(await engine.attach(spec.name, guest))
         await engine.start(spec.name)
         await guest.up
         yield guest, lost
@@ -63,8 +50,9 @@ async def test_a_guest_that_nobody_welcomes_ends_and_one_that_is_welcomed_waits_
     async with (
         asyncio.timeout(60),
         DockerEngine(host.address(None), Config().engine) as engine,
-        started(engine, _SLOT, answered=True) as (welcomed, _),
-        started(engine, _SLOT + 1, answered=False) as (_, lost),
+        started(engine, _SLOT) as (welcomed, _),
+        started(engine, _SLOT + 1) as (_, lost),
     ):
+        welcomed.welcome()
         assert "no daemon has answered within 10000 ms" in await lost
         assert not welcomed.lost

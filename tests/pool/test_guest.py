@@ -114,10 +114,12 @@ async def test_a_guest_that_was_refused_namespaces_has_none(watched: Watched) ->
     assert not watched.guest.namespaces
 
 
-async def test_a_guest_is_welcomed_as_soon_as_it_says_what_it_is(watched: Watched) -> None:
-    """It ends by itself if nobody is there: its engine may have forgotten it."""
+async def test_a_guest_is_welcomed_when_the_pool_says_so_and_not_for_its_hello(
+    watched: Watched,
+) -> None:
+    watched.up()
     assert watched.both.written == b""
-    watched.guest.stdout(frame(Event.HELLO, HELLO))
+    watched.guest.welcome()
     assert watched.both.written == encode(Command.WELCOME)
 
 
@@ -269,11 +271,10 @@ async def test_a_run_that_is_begun_in_a_lost_guest_is_told_so(watched: Watched) 
     """The container ended between the hand-out and this."""
     watched.up()
     watched.guest.closed()
-    written = watched.both.written
     watched.guest.begin(watched.both, b"go")
     await asyncio.sleep(0)
     assert [kind for kind, _ in watched.both.said] == ["lost"]
-    assert watched.both.written == written
+    assert watched.both.written == b""
 
 
 async def test_nothing_is_written_to_a_guest_that_is_lost(watched: Watched) -> None:

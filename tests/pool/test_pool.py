@@ -393,6 +393,23 @@ async def test_a_guest_of_another_version_is_given_up(
     await until(lambda: not engine.guests, "it is removed")
 
 
+async def test_a_guest_that_is_up_before_its_engine_answers_is_not_welcomed_until_then(
+    make_pool: MakePool, engine: FakeEngine
+) -> None:
+    """An engine that ends in between has forgotten the container: nobody could remove it."""
+    gate = engine.on["start"].hold()
+    engine.on["start"].fail(EngineUnavailableError("the engine is down"))
+    make_pool(settings(1, 1))
+    await until(lambda: engine.on["start"].calls == 1, "it starts")
+    (guest,) = engine.seen
+    guest.boot()
+    await turns()
+    assert not guest.heard
+    gate.set()
+    await until(guest.gone.is_set, "it is given up")
+    assert not guest.heard
+
+
 async def test_a_start_that_fails_for_a_reason_nobody_foresaw_is_logged_and_not_told(
     make_pool: MakePool, engine: FakeEngine, logs: list[EventDict]
 ) -> None:
