@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandboxd_client import Client
-from tests.support.daemon import eventually
+from tests.support.daemon import RunningDaemon, eventually
 from tests.support.private_engine import EngineDaemon
 from tests.support.wire import Message, Wire
 
@@ -50,7 +50,7 @@ def recovers(daemon: EngineDaemon) -> None:
         assert client.run("bash", "echo 1").stdout == "1\n"
 
 
-def all_up(daemon: EngineDaemon) -> None:
+def all_up(daemon: RunningDaemon) -> None:
     """Pools are full, and none of their containers is starting still."""
     with daemon.client() as client:
         eventually(

@@ -22,6 +22,7 @@ from tests.docker.test_isolation import (  # noqa: F401 - the same tests, on thi
     test_the_program_is_an_ordinary_user_without_any_capability,
     test_what_ordinary_programs_need_is_allowed,
 )
+from tests.faults.asking import all_up
 from tests.support.daemon import RunningDaemon, eventually
 from tests.support.podman import Podman
 
@@ -80,6 +81,7 @@ def test_no_container_outlives_a_daemon_that_is_killed(
 
     with own, own.client() as client:
         assert client.run("bash", "echo up").status == "ok"
+        all_up(own)  # one that was not started yet has no guest to end it: the next daemon does
         assert containers()
         own.process.kill()
         own.process.wait()
