@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
-import io
 import os
 import secrets
 import shlex
 import shutil
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,11 +23,25 @@ from msgspec import Struct
 
 from sandboxd.engine import host, packages, podman
 from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.recipe import (
+    NAMES,
+    SUITE,
+    TOOLS,
+    add_line,
+    add_tools,
+    archive_files,
+    archive_folder,
+    debian_tag,
+    digest,
+    install,
+    label,
+    run_steps,
+)
 from sandboxd.errors import ImageUnavailableError, SandboxdError, SetupError
 from sandboxd.guest import binaries
-from sandboxd.languages import Debian, Language
+from sandboxd.languages import Language
 
-_RECIPE = 3
+_RECIPE = 4
 """Raised when the steps below change in a way that old images must not survive."""
 LABEL_LANGUAGE = "sandboxd.language"
 LABEL_VERSION = "sandboxd.version"
@@ -40,10 +51,8 @@ LABEL_MODULES = "sandboxd.modules"
 NO_BASE = "scratch"
 """As a language's base: nobody publishes one with all that it needs."""
 
-_SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"
 _SECURITY = "http://deb.debian.org/debian-security"
-_DEBIAN_TAG = f"sandboxd/debian:{_SUITE}"
 _TAIL = 30
 """Lines of a failed build's output that go into the error."""
 
@@ -139,7 +148,7 @@ class Images:
         failures: list[str] = []
         published = official != NO_BASE
         if published and await self._engine.has_image(official):
-            return official
+            return await self._equipped(language.name, official)
         if published and pull and self._registry_answers:
             try:
                 await self._pull(language.name, official)
@@ -148,7 +157,7 @@ class Images:
                 self._registry_answers = False
                 failures.append(f"pull: {error}")
             else:
-                return official
+                return await self._equipped(language.name, official)
         if build:
             try:
                 return await self._debian_equivalent(language)
@@ -168,23 +177,30 @@ class Images:
             if progress := event.get("progress"):
                 self._report(subject, f"pulling {image} {event.get('status', '')} {progress}")
 
+    async def _equipped(self, subject: str, official: str) -> str:
+        """An official image with the tools that Debian's equivalent has."""
+        return await self._build_base(subject, f"FROM {official}\n{run_steps([add_tools()])}")
+
     async def _debian_equivalent(self, language: Language) -> str:
         debian = language.image.debian
         base = await self._debian_base()
         if not debian.packages and not debian.prepare:
             return base
-        tag = f"sandboxd/{language.name}-base:{_digest(msgspec.json.encode(debian))}"
+        steps = [install(debian.packages, debian.suite), *debian.prepare]
+        return await self._build_base(language.name, f"FROM {base}\n{run_steps(steps)}")
+
+    async def _build_base(self, subject: str, recipe: str) -> str:
+        """Made with the network, unless the very same was made before."""
+        tag = f"sandboxd/{subject}-base:{digest(recipe.encode())}"
         if not await self._engine.has_image(tag):
-            steps = [_install(debian), *debian.prepare]
-            recipe = f"FROM {base}\n{_run(steps)}"
-            await self._build(language.name, _archive(recipe), tag, network="host")
+            await self._build(subject, archive_files(recipe), tag, network="host")
         return tag
 
     async def _debian_base(self) -> str:
         say = functools.partial(self._report, "debian")
         async with self._debian:
-            if not await self._engine.has_image(_DEBIAN_TAG):
-                say(f"making a {_SUITE} base")
+            if not await self._engine.has_image(debian_tag()):
+                say(f"making a {SUITE} base")
                 if self._may_install and shutil.which("mmdebstrap") is None:
                     await asyncio.to_thread(host.install_packages, ["mmdebstrap"], say)
                 with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
@@ -192,12 +208,12 @@ class Images:
                     await _bootstrap(archive, say)
                     await self._import(archive)
                 say("ready")
-        return _DEBIAN_TAG
+        return debian_tag()
 
     async def _import(self, archive: Path) -> None:
         self._report("debian", "importing")
         # In one, since Podman does not look at a tag beside it.
-        params = {"fromSrc": "-", "repo": _DEBIAN_TAG}
+        params = {"fromSrc": "-", "repo": debian_tag()}
         with archive.open("rb") as file:
             async for _ in self._engine.post("images/create", params, file):
                 pass
@@ -213,22 +229,22 @@ class Images:
         image = language.image
         steps = [
             "mkdir -p -m 1777 /sandbox",
-            _add_line("/etc/passwd", "sandbox:x:1000:1000::/sandbox:/bin/sh"),
-            _add_line("/etc/group", "sandbox:x:1000:"),
+            add_line("/etc/passwd", "sandbox:x:1000:1000::/sandbox:/bin/sh"),
+            add_line("/etc/group", "sandbox:x:1000:"),
             *image.prepare,
         ]
         files = {f"sandboxd/{name}": data for name, data in binaries().items()}
         if language.runner:
             files[f"sandboxd/{language.runner}"] = (language.folder / language.runner).read_bytes()
         # What takes long comes first: another guest or runner needs none of it again.
-        recipe = f"FROM {base}\n{_run(steps)}COPY sandboxd /sandboxd\n" + _labels(
+        recipe = f"FROM {base}\n{run_steps(steps)}COPY sandboxd /sandboxd\n" + label(
             {LABEL_LANGUAGE: language.name}
         )
         built = f"{tag}-{secrets.token_hex(4)}"
-        await self._build(language.name, _archive(recipe, files), built, network="none")
+        await self._build(language.name, archive_files(recipe, files), built, network="none")
         labels = {LABEL_VERSION: await self._version(language, built)}
-        labelled = f"FROM {built}\n{_labels(labels)}"
-        await self._build(language.name, _archive(labelled), tag, network="none")
+        labelled = f"FROM {built}\n{label(labels)}"
+        await self._build(language.name, archive_files(labelled), tag, network="none")
         await self._engine.remove_image(built)
 
     async def _add_packages(self, wanted: Wanted, plain: str, tag: str) -> None:
@@ -250,8 +266,8 @@ class Images:
                 LABEL_PACKAGES: " ".join(fetched.packages),
                 LABEL_MODULES: " ".join(fetched.modules),
             }
-            recipe = f"FROM {plain}\nCOPY root /\n{_run(language.image.packages)}{_labels(told)}"
-            archive = await asyncio.to_thread(_archive_folder, recipe, root)
+            recipe = f"FROM {plain}\nCOPY root /\n{run_steps(language.image.packages)}{label(told)}"
+            archive = await asyncio.to_thread(archive_folder, recipe, root)
         await self._build(wanted.subject, archive, tag, network="none")
 
     async def _version(self, language: Language, image: str) -> str:
@@ -260,7 +276,7 @@ class Images:
             f'FROM {image}\nRUN echo "version: $({shlex.join(language.image.version)} 2>&1)"\n'
         )
         asked = f"{image}-asked"
-        archive = _archive(command)
+        archive = archive_files(command)
         lines = await self._build(language.name, archive, asked, network="none", cache=False)
         await self._engine.remove_image(asked)
         found = (line for line in lines if line.startswith("version: "))
@@ -296,69 +312,8 @@ def image_tag(wanted: Wanted) -> str:
     """Names what an image must hold."""
     language = wanted.language
     runner = (language.folder / language.runner).read_bytes() if language.runner else b""
-    recipe = msgspec.json.encode([_RECIPE, language.image, sorted(wanted.packages)])
-    return f"sandboxd/{language.name}:{_digest(recipe, runner, *binaries().values())}"
-
-
-def _digest(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()[:12]
-
-
-def _run(steps: Sequence[str]) -> str:
-    """One layer for all steps, so that what a later one removes takes no room."""
-    if not steps:
-        return ""
-    return "RUN " + " && \\\n    ".join(f"{{ {step}; }}" for step in steps) + "\n"
-
-
-def _add_line(path: str, line: str) -> str:
-    """Names the uid or gid 1000 that a program runs as, unless it has a name."""
-    return f"grep -q '^[^:]*:[^:]*:1000:' {path} || echo '{line}' >> {path}"
-
-
-def _install(debian: Debian) -> str:
-    """apt-get in one step, so that its lists do not stay in a layer."""
-    suite = f" -t {shlex.quote(debian.suite)}" if debian.suite else ""
-    return (
-        "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy"
-        f" --no-install-recommends{suite} {shlex.join(debian.packages)} && apt-get clean"
-        " && rm -rf /var/lib/apt/lists/*"
-        if debian.packages
-        else "true"
-    )
-
-
-def _labels(labels: dict[str, str]) -> str:
-    pairs = (f"{name}={msgspec.json.encode(text).decode()}" for name, text in labels.items())
-    return f"LABEL {' '.join(pairs)}\n"
-
-
-def _archive_folder(recipe: str, folder: Path) -> bytes:
-    """A build context with a folder, under its own name."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(recipe.encode())
-        archive.addfile(entry, io.BytesIO(recipe.encode()))
-        archive.add(folder, folder.name)
-    return buffer.getvalue()
-
-
-def _archive(recipe: str, files: dict[str, bytes] | None = None) -> bytes:
-    """A build context: the same files give the same bytes."""
-    files = (files or {}) | {"Dockerfile": recipe.encode()}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in sorted(files.items()):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            entry.mode = 0o755
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+    recipe = msgspec.json.encode([_RECIPE, TOOLS, NAMES, language.image, sorted(wanted.packages)])
+    return f"sandboxd/{language.name}:{digest(recipe, runner, *binaries().values())}"
 
 
 async def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
@@ -367,16 +322,18 @@ async def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
     if program is None:
         raise SetupError("mmdebstrap is not installed: apt-get install mmdebstrap")
     sources = [
-        f"deb {_MIRROR} {_SUITE} main",
-        f"deb {_MIRROR} {_SUITE}-updates main",
-        f"deb {_SECURITY} {_SUITE}-security main",
-        f"deb {_MIRROR} {_SUITE}-backports main",
+        f"deb {_MIRROR} {SUITE} main",
+        f"deb {_MIRROR} {SUITE}-updates main",
+        f"deb {_SECURITY} {SUITE}-security main",
+        f"deb {_MIRROR} {SUITE}-backports main",
     ]
     process = await asyncio.create_subprocess_exec(
         program,
         "--variant=apt",
-        "--include=ca-certificates",
-        _SUITE,
+        f"--include={','.join((*TOOLS, *NAMES))}",
+        # Each later step fetches its own.
+        '--customize-hook=rm -rf "$1"/var/lib/apt/lists/*',
+        SUITE,
         str(archive),
         *sources,
         stdin=asyncio.subprocess.DEVNULL,

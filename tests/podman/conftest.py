@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandboxd.engine.images import _DEBIAN_TAG, NO_BASE, Wanted, image_tag
+from sandboxd.engine.images import NO_BASE, Wanted, image_tag
+from sandboxd.engine.recipe import debian_tag
 from sandboxd.languages import BUILTIN, load
 from sandboxd_client import Client
 from tests.support.daemon import RunningDaemon
@@ -26,7 +27,7 @@ def podman() -> Iterator[Podman]:
         pytest.skip(f"a Podman of the tests' own needs root, and {', '.join(NEEDS)}")
     known = load(BUILTIN / "none")
     with Podman() as running:
-        bases = {known.find("bash").image.base, _DEBIAN_TAG} - {NO_BASE}
+        bases = {known.find("bash").image.base, debian_tag()} - {NO_BASE}
         running.copy_images(
             [image_tag(Wanted(known.find("python"))), *sorted(filter(_is_here, bases))]
         )
