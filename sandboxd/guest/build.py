@@ -17,6 +17,7 @@ SOURCES = [
     "child.c",
     "init.c",
     "root.c",
+    "machine.c",
     "enter.c",
     "template.c",
     "files.c",

@@ -2,6 +2,7 @@
 #include "child.h"
 #include "enter.h"
 #include "init.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,23 +130,21 @@ static void mount_all(int control, const struct options *options)
 
 	snprintf(sizes, sizeof(sizes), "size=%llu,nr_inodes=%llu,mode=0755",
 		 (unsigned long long)options->tmp_bytes, (unsigned long long)options->tmp_inodes);
-	must_mount(control, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	must_mount(control, "tmpfs", "/tmp", "tmpfs", safe, sizes);
 	make_folder(control, "/tmp/work", 0755);
 	make_folder(control, "/tmp/shm", 01777);
 	make_folder(control, "/tmp/tmp", 01777);
 	if (options->writable_root)
 		make_writable_root(control);
-	mount_below(control, root, "/tmp/work", WORK_FOLDER, NULL, MS_BIND, NULL);
 	mount_below(control, root, "/tmp/shm", "/dev/shm", NULL, MS_BIND, NULL);
 	/* Each of these shows the new namespaces, and hides the container's. */
 	mount_below(control, root, "mqueue", "/dev/mqueue", "mqueue", safe | MS_NOEXEC, NULL);
 	mount_below(control, root, "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
 		    "newinstance,ptmxmode=0666,mode=0620,max=" TERMINALS);
-	mount_below(control, root, "proc", "/proc", "proc", safe | MS_NOEXEC, "subset=pid");
-	mount_below(control, root, "none", "/sys", "tmpfs", safe | MS_NOEXEC | MS_RDONLY,
-		    "size=0,nr_inodes=1,mode=0555");
-	/* Last, since it hides where the others come from. */
+	mount_below(control, root, "proc", "/proc", "proc", safe | MS_NOEXEC, NULL);
+	machine_show(control, root);
+	/* Last, since they hide where the others come from. */
+	mount_below(control, root, "/tmp/work", WORK_FOLDER, NULL, MS_BIND, NULL);
 	mount_below(control, root, "/tmp/tmp", "/tmp", NULL, MS_BIND, NULL);
 	if (options->writable_root)
 		change_root(control);

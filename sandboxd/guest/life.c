@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "facts.h"
 #include "guest.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +52,8 @@ static int write_once(const char *path, const char *text)
 }
 
 /* A user namespace of the guest's own, above all the children's: a template
- * needs a say in theirs to put a fork into one. Nothing outside changes. */
+ * needs a say in theirs to put a fork into one. And a mount namespace, for what all
+ * children are shown. Nothing outside changes. */
 static int own_namespace(void)
 {
 	char line[64];
@@ -59,7 +61,7 @@ static int own_namespace(void)
 	/* gVisor's kernel knows none that an exec keeps, and a template needs these. */
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SYS_ADMIN, 0, 0) < 0)
 		return -1;
-	if (unshare(CLONE_NEWUSER) < 0)
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return -1;
 	if (write_once("/proc/self/setgroups", "deny") < 0)
 		return -1;
@@ -75,9 +77,10 @@ void start_first_child(void)
 	guest.options.uid = getuid();
 	guest.options.gid = getgid();
 	guest.options.prove = true;
-	guest.namespaces = TEARDOWN && own_namespace() == 0;
+	guest.namespaces = TEARDOWN && own_namespace() == 0 &&
+			   machine_prepare(guest.options.share_net) == 0;
 	if (!guest.namespaces)
-		snprintf(guest.reason, sizeof(guest.reason), "a user namespace: %s",
+		snprintf(guest.reason, sizeof(guest.reason), "a user namespace and mounts in it: %s",
 			 strerror(errno));
 	guest.template.pid = guest.template.socket = -1;
 	/* Not before: an undumpable process's files in /proc belong to root. */
@@ -201,6 +204,8 @@ void begin_run(const struct go *go)
 	guest.go = *go;
 	guest.verdict = (struct verdict){.oom_kills = oom_kills()};
 	guest.state = RUNNING;
+	if (guest.namespaces)
+		machine_refresh();
 	guest.started_us = now_us();
 	set_deadline(guest.go.timeout_ms);
 	close_fd(&guest.child.code);

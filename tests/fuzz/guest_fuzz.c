@@ -406,6 +406,16 @@ size_t facts_of_container(char *text, size_t room)
 	return 0;
 }
 
+int machine_prepare(bool share_net)
+{
+	(void)share_net;
+	return 0;
+}
+
+void machine_refresh(void)
+{
+}
+
 int child_start(struct child *child, const struct options *options,
 		const struct sock_fprog *filter, bool namespaces)
 {

@@ -212,23 +212,35 @@ _MACHINE = [
         language="python",
         program="""
 import os
-for name in ("sys/kernel/core_pattern", "sysrq-trigger", "kcore", "kallsyms", "keys", "key-users",
-        "timer_list", "sched_debug", "meminfo", "cmdline", "cpuinfo", "mounts", "net", "modules",
-        "config.gz", "interrupts", "stat", "uptime", "version", "sysvipc", "bus", "fs", "irq",
-        "acpi", "scsi", "tty", "driver", "kmsg", "swaps", "partitions", "vmallocinfo"):
-    if os.path.exists("/proc/" + name):
+shown = {"cpuinfo", "loadavg", "meminfo", "stat", "swaps", "sys", "uptime", "vmstat"} # the run's
+kernel = {"cgroups", "config.gz", "consoles", "crypto", "devices", "dma", "driver", "execdomains",
+    "filesystems", "iomem", "ioports", "key-users", "misc", "mtrr", "sysvipc", "tty", "version"}
+for name in sorted(set(os.listdir("/proc")) - shown - kernel):
+    path = "/proc/" + name
+    if name.isdigit() or os.path.islink(path):
+        continue
+    try:
+        told = os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(1)
+    except OSError:
+        continue
+    if told:
         print(name)
-print("end")
+for folder, _, files in os.walk("/proc/sys"):
+    for name in files:
+        print(os.path.join(folder, name))
+print(sum(line.startswith("processor") for line in open("/proc/cpuinfo")), end=" ")
+print(open("/proc/meminfo").readline().split()[1], len(open("/proc/swaps").readlines()))
 """,
-        expect=Expect(says="end\n"),
-        control=Control(Where.USER, "sys/kernel/core_pattern\n.*"),
+        expect=Expect(says="/proc/sys/kernel/random/uuid\n1 524288 1\n"),
+        control=Control(Where.USER, "(acpi|buddyinfo)\n(.*\n)*/proc/sys/.*\n(.*\n)*"),
     ),
     Probe(
         name="/sys and cgroup files",
         language="bash",
         program="""
 find / -path /proc -prune -o \\( -name 'cgroup.*' -o -name release_agent -o -name 'memory.*' \\
-    -o -path '/sys/*' \\) -print 2>&- | grep -v ^/usr/ | head -n 3
+    -o -path '/sys/*' -type f \\) -print 2>&- | grep -v -e ^/usr/ \\
+    -e '^/sys/devices/system/cpu/\\(online\\|possible\\|present\\)$' | head -n 3
 touch /sys/x 2>&- && echo made
 echo end
 """,
