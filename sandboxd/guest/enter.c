@@ -9,15 +9,12 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 enum {
-	SIGNALS = 64,
-	SIGSET_BYTES = 8,
 	PASSED = 6, /* pidfd, in, out, err, message, note */
 	MASK = 022,
 	STATUS_BYTES = 4096,
@@ -54,20 +51,6 @@ static long join_namespaces(struct entrance *entrance)
 
 	if (entrance->pidfd >= 0)
 		MUST("join namespaces", CALL2(SYS_setns, entrance->pidfd, rest));
-	return 0;
-}
-
-static long reset_signals(struct entrance *entrance)
-{
-	/* The kernel's struct sigaction: handler, flags, restorer, mask. */
-	const unsigned long defaults[4] = {(unsigned long)SIG_DFL, 0, 0, 0};
-	const uint64_t none = 0;
-
-	for (int signal = 1; signal <= SIGNALS; signal++)
-		if (signal != SIGKILL && signal != SIGSTOP)
-			MUST("reset signals",
-			     CALL4(SYS_rt_sigaction, signal, defaults, 0, SIGSET_BYTES));
-	MUST("unblock signals", CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, SIGSET_BYTES));
 	return 0;
 }
 
@@ -129,8 +112,6 @@ long enter(struct entrance *entrance)
 
 	if (result == 0)
 		result = join_namespaces(entrance);
-	if (result == 0)
-		result = reset_signals(entrance);
 	if (result < 0)
 		return result;
 	MUST("setsid", CALL0(SYS_setsid));

@@ -181,10 +181,23 @@ static int make_code_file(int control, const struct options *options, bool names
 	return fd;
 }
 
+/* An interpreter finds them as any program does. One that is forked keeps what it has
+ * set for itself. */
+static int reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < SIGRTMIN; number++)
+		if (signal(number, SIG_DFL) == SIG_ERR && errno != EINVAL)
+			return -1;
+	return sigemptyset(&none) == 0 ? sigprocmask(SIG_SETMASK, &none, NULL) : -1;
+}
+
 static _Noreturn void become_program(const struct options *options,
 				     const struct sock_fprog *filter, const struct ends *ends)
 {
-	struct entrance entrance = {.pidfd = -1,
+	struct entrance entrance = {.step = "reset signals",
+				    .pidfd = -1,
 				    .in = ends->in,
 				    .out = ends->out,
 				    .err = ends->err,
@@ -193,7 +206,7 @@ static _Noreturn void become_program(const struct options *options,
 				    .prove = options->prove,
 				    .filter_length = filter->len,
 				    .filter = filter->filter};
-	long result = enter(&entrance);
+	long result = reset_signals() < 0 ? -errno : enter(&entrance);
 
 	if (result == 0) {
 		execvp(options->argv[0], options->argv);

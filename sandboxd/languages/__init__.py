@@ -6,6 +6,7 @@ name. The format is the struct `Language`.
 
 from __future__ import annotations
 
+import fnmatch
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ from msgspec import Struct
 from sandboxd.errors import ConfigError, InvalidParamsError, UnknownLanguageError
 
 BUILTIN = Path(__file__).parent
+_AGAIN = "SANDBOXD_AGAIN"
+"""Tells a runner that its interpreter cannot be the one that was started ahead."""
 
 
 class Debian(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +68,9 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     template: bool = False
     """Whether `start` is forked for each run: it then speaks with the guest through
     /sandboxd/enter.so, and its arguments name what to import before."""
+    at_start: list[str] = []
+    """Variables that its interpreter reads when it starts, such as "PYTHON*". A run that
+    sets one finds `SANDBOXD_AGAIN` in its message, and its runner starts another."""
     env: dict[str, str] = {}
     folder: Path = BUILTIN
     """Where the file stood; set when it is read."""
@@ -91,6 +97,8 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
                 raise InvalidParamsError(f"not an environment variable: {name!r}")
         if any("\0" in argument for argument in args):
             raise InvalidParamsError("an argument cannot contain a NUL character")
+        if any(fnmatch.fnmatchcase(name, each) for name in env for each in self.at_start):
+            env = {**env, _AGAIN: "1"}
         if self.message == "fields":
             fields = [str(len(args)), *args, *(f"{name}={value}" for name, value in env.items())]
             return b"".join(field.encode() + b"\0" for field in fields)

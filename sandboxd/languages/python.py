@@ -7,15 +7,19 @@ a program. A fork waits in namespaces of its own until there is a program for it
 
 import atexit
 import gc
+import io
 import os
-import site
+import signal
 import sys
+import time
 
 MESSAGE, NOTE = 3, 4
 FILTER = 4  # before the fork
+FOLDER = "/sandbox"
 PROGRAM = "/sandbox/main.py"
-PACKAGES = "/sandboxd/packages"
 SESSION = "SANDBOXD_SESSION"  # set for a driver of sessions, which goes on with its notes
+AGAIN = "SANDBOXD_AGAIN"  # set where Python itself is to find the environment at its start
+INTERRUPTED = -signal.SIGINT
 
 forgotten = []  # freed in a fork, every page that they lie on would be copied
 
@@ -56,6 +60,8 @@ def receive():
     os.write(NOTE, b"\n")
     with open(MESSAGE, "rb") as message:
         understand(message.read())
+    if AGAIN in os.environ:
+        os.execv(sys.executable, [*sys.orig_argv[:START], *sys.argv[1:]])
     if os.environ.pop(SESSION, None) is None:
         os.close(NOTE)
 
@@ -65,14 +71,54 @@ def understand(message):
     count, *fields = message.split(b"\0")[:-1]
     arguments, pairs = fields[: int(count)], fields[int(count) :]
     os.environb.update(pair.split(b"=", 1) for pair in pairs)
+    time.tzset()
     sys.argv = [PROGRAM, *map(os.fsdecode, arguments)]
+
+
+class Input(io.FileIO):
+    """Stdin. Before a program waits for it, what it has printed is seen, a prompt too."""
+
+    def readinto(self, buffer):
+        show()
+        return super().readinto(buffer)
+
+    def readall(self):
+        show()
+        return super().readall()
+
+
+def show():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # it is closed or replaced, which is the program's affair
+
+
+def open_streams():
+    """A line is written when it is printed, as at a terminal, though stdout is a pipe."""
+    if sys.stdout is not None and not sys.stdout.write_through:
+        sys.stdout.reconfigure(line_buffering=True)
+    if sys.stdin is not None:
+        raw = Input(sys.stdin.fileno(), closefd=False)
+        raw.name = sys.stdin.name
+        old = sys.stdin
+        sys.stdin = sys.__stdin__ = io.TextIOWrapper(
+            io.BufferedReader(raw), old.encoding, old.errors, newline="\n"
+        )
+        sys.stdin.mode = "r"
 
 
 def execute():
     """Runs the program in a fresh `__main__`; returns its exit status."""
     main = type(sys)("__main__")
-    main.__file__ = PROGRAM
-    main.__builtins__ = __builtins__
+    main.__dict__.update(
+        __loader__=type(__loader__)("__main__", PROGRAM),
+        __annotations__={},
+        __builtins__=__builtins__,
+        __file__=PROGRAM,
+        __cached__=None,
+    )
     sys.modules["__main__"] = main
     try:
         with open(PROGRAM, "rb") as file:
@@ -86,7 +132,7 @@ def execute():
         if isinstance(error, SyntaxError) and error.filename == PROGRAM:
             traceback = None
         sys.excepthook(type(error), error.with_traceback(traceback), traceback)
-        return 130 if isinstance(error, KeyboardInterrupt) else 1
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     return 0
 
 
@@ -102,29 +148,39 @@ def exit_status(code):
 def leave(status):
     """What the interpreter does at its end, without taking itself apart first.
 
-    That last part costs more than most programs. The module is emptied before,
-    so that open files are flushed and finalizers run.
+    That last part costs more than most programs. The program's own modules are let go
+    before, so that open files are flushed, and finalizers run and find their globals.
     """
     try:
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()
         atexit._run_exitfuncs()
-        main = sys.modules["__main__"]
-        main.__dict__.clear()
+        flush()
+        for name in [name for name, module in sys.modules.items() if is_of_program(module)]:
+            del sys.modules[name]
         gc.collect()
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        flush()
     except BrokenPipeError:
         status = status or 120
     finally:
+        if status == INTERRUPTED:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         os._exit(status)
+
+
+def is_of_program(module):
+    return str(getattr(module, "__file__", None)).startswith(FOLDER + "/")
+
+
+def flush():
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not getattr(stream, "closed", False):
+            stream.flush()
 
 
 def prepare(names):
     """Imports what a program is to find imported."""
-    if os.path.isdir(PACKAGES):
-        site.addsitedir(PACKAGES)
     for name in names:
         __import__(name)
     fork()
@@ -147,8 +203,16 @@ def rehearse():
     gc.collect()
 
 
-prepare(sys.argv[1:])
-sys.path.insert(0, "/sandbox")
-rehearse()
-receive()
+START = len(sys.orig_argv) - len(sys.argv) + 1  # of the command, without what follows it
+beside = sys.path[:1] == [os.path.dirname(__file__)]  # unless PYTHONSAFEPATH says otherwise
+del sys.path[:beside]
+open_streams()
+if os.environ.pop(AGAIN, None) is None:
+    prepare(sys.argv[1:])
+    rehearse()
+    receive()
+elif os.environ.pop(SESSION, None) is None:
+    os.close(NOTE)
+sys.path[:0] = [FOLDER] * beside
+sys.argv[0] = PROGRAM
 leave(execute())
