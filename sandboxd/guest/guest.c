@@ -252,16 +252,27 @@ static void hear_daemon(void)
 
 /* --- the loop --- */
 
-static int milliseconds_left(void)
+/* Many small writes are read at once, so that a program that prints a line at a time is
+ * not interrupted for each. Whoever waits for the end of a run does not wait for that. */
+static bool gathers(void)
 {
-	uint64_t now;
+	return guest.state == RUNNING && guest.note_used == 0 && now_us() < guest.gather_us;
+}
 
-	if (guest.deadline_us == 0)
-		return -1;
-	now = now_us();
-	if (now >= guest.deadline_us)
-		return 0;
-	return (int)((guest.deadline_us - now + 999) / 1000);
+/* Until something must be done though nothing happens; NULL: that is not known. */
+static struct timespec *time_left(struct timespec *left, bool gathering)
+{
+	uint64_t now = now_us();
+	uint64_t until = guest.deadline_us;
+	uint64_t us;
+
+	if (gathering && (until == 0 || guest.gather_us < until))
+		until = guest.gather_us;
+	if (until == 0)
+		return NULL;
+	us = now < until ? until - now : 0;
+	*left = (struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+	return left;
 }
 
 enum { DAEMON, DAEMON_OUT, SIGNALS, CONTROL, TEMPLATE, OUT, ERR, NOTE, HELPER, IN, POLLED };
@@ -270,7 +281,9 @@ static void wait_and_serve(int signals)
 {
 	bool room = outbox_room(&guest.outbox) > 0;
 	bool feeds = guest.stdin_used > 0 || guest.stdin_ends;
-	bool prints = room && guest.state != STARTING;
+	bool gathering = gathers();
+	bool prints = room && guest.state != STARTING && !gathering;
+	struct timespec left;
 	struct pollfd fds[POLLED] = {
 		[DAEMON] = {STDIN_FILENO, POLLIN, 0},
 		[DAEMON_OUT] = {guest.outbox.used ? STDOUT_FILENO : -1, POLLOUT, 0},
@@ -284,7 +297,7 @@ static void wait_and_serve(int signals)
 		[IN] = {feeds ? guest.child.in : -1, POLLOUT, 0},
 	};
 
-	if (poll(fds, POLLED, milliseconds_left()) < 0 && errno != EINTR)
+	if (ppoll(fds, POLLED, time_left(&left, gathering), NULL) < 0 && errno != EINTR)
 		fatal("poll: %s", strerror(errno));
 	if (fds[DAEMON_OUT].revents && outbox_flush(&guest.outbox, STDOUT_FILENO) < 0)
 		exit(EXIT_FAILURE); /* nobody to talk to */

@@ -207,6 +207,7 @@ void begin_run(const struct go *go)
 	if (guest.namespaces)
 		machine_refresh();
 	guest.started_us = now_us();
+	guest.gather_us = 0;
 	set_deadline(guest.go.timeout_ms);
 	close_fd(&guest.child.code);
 	close_fd(&guest.put);

@@ -41,6 +41,8 @@ void pump_output(int stream)
 		guest.ahead[stream] = 0;
 		return;
 	}
+	if (count < GATHERED_BYTES)
+		guest.gather_us = now_us() + GATHER_US;
 	if (left > 0)
 		outbox_commit(&guest.outbox, stream == 0 ? EVT_STDOUT : EVT_STDERR,
 			      (uint64_t)count < left ? (size_t)count : (size_t)left);

@@ -61,7 +61,8 @@ def receive():
     with open(MESSAGE, "rb") as message:
         understand(message.read())
     if AGAIN in os.environ:
-        os.execv(sys.executable, [*sys.orig_argv[:START], *sys.argv[1:]])
+        command = [*sys.orig_argv[:START], *sys.argv[1:]]
+        os.execv(sys.executable, command)  # noqa: S606 - itself
     if os.environ.pop(SESSION, None) is None:
         os.close(NOTE)
 
@@ -89,7 +90,7 @@ class Input(io.FileIO):
 
 def show():
     for stream in (sys.stdout, sys.stderr):
-        try:
+        try:  # noqa: SIM105 - contextlib would be one module more in every program
             stream.flush()
         except (AttributeError, OSError, ValueError):
             pass  # it is closed or replaced, which is the program's affair
@@ -97,16 +98,34 @@ def show():
 
 def open_streams():
     """A line is written when it is printed, as at a terminal, though stdout is a pipe."""
-    if sys.stdout is not None and not sys.stdout.write_through:
-        sys.stdout.reconfigure(line_buffering=True)
     if sys.stdin is not None:
-        raw = Input(sys.stdin.fileno(), closefd=False)
-        raw.name = sys.stdin.name
-        old = sys.stdin
-        sys.stdin = sys.__stdin__ = io.TextIOWrapper(
-            io.BufferedReader(raw), old.encoding, old.errors, newline="\n"
-        )
-        sys.stdin.mode = "r"
+        sys.stdin = sys.__stdin__ = reopened(sys.stdin, io.BufferedReader(Input(0, closefd=False)))
+    if sys.stdout is not None and not sys.stdout.write_through:
+        raw = io.FileIO(1, "w", closefd=False)
+        sys.stdout = sys.__stdout__ = reopened(sys.stdout, io.BufferedWriter(raw))
+    if sys.stderr is not None and not sys.stderr.write_through:
+        raw = io.FileIO(2, "w", closefd=False)
+        sys.stderr = sys.__stderr__ = reopened(sys.stderr, io.BufferedWriter(raw))
+
+
+def reopened(old, buffer):
+    buffer.raw.name = old.name
+    new = io.TextIOWrapper(buffer, old.encoding, old.errors, "\n", line_buffering=buffer.writable())
+    new.mode = old.mode
+    return new
+
+
+def open_streams_ahead():
+    """As for a program, whose are pipes: what a stream is on is asked when it is made."""
+    kept = [os.dup(number) for number in range(3)]
+    reader, writer = os.pipe()
+    for number, end in enumerate((reader, writer, writer)):
+        os.dup2(end, number)
+    open_streams()
+    for number, own in enumerate(kept):
+        os.dup2(own, number)
+    for number in (*kept, reader, writer):
+        os.close(number)
 
 
 def execute():
@@ -206,13 +225,15 @@ def rehearse():
 START = len(sys.orig_argv) - len(sys.argv) + 1  # of the command, without what follows it
 beside = sys.path[:1] == [os.path.dirname(__file__)]  # unless PYTHONSAFEPATH says otherwise
 del sys.path[:beside]
-open_streams()
 if os.environ.pop(AGAIN, None) is None:
+    open_streams_ahead()
     prepare(sys.argv[1:])
     rehearse()
     receive()
-elif os.environ.pop(SESSION, None) is None:
-    os.close(NOTE)
+else:
+    open_streams()
+    if os.environ.pop(SESSION, None) is None:
+        os.close(NOTE)
 sys.path[:0] = [FOLDER] * beside
 sys.argv[0] = PROGRAM
 leave(execute())

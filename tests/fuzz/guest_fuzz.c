@@ -25,6 +25,8 @@
 
 static ssize_t fake_read(int fd, void *bytes, size_t length);
 static int fake_poll(struct pollfd *fds, nfds_t count, int timeout);
+static int fake_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+		      const sigset_t *mask);
 static int fake_kill(pid_t pid, int number);
 static pid_t fake_wait4(pid_t pid, int *status, int options, struct rusage *usage);
 static int fake_clock(clockid_t clock, struct timespec *now);
@@ -34,6 +36,7 @@ static _Noreturn void fake_abort(void);
 
 #define read fake_read
 #define poll fake_poll
+#define ppoll fake_ppoll
 #define kill fake_kill
 #define wait4 fake_wait4
 #define waitpid(pid, status, options) (0)
@@ -349,6 +352,13 @@ static int fake_poll(struct pollfd *fds, nfds_t count, int timeout)
 	for (nfds_t i = 0; i < count; i++)
 		fds[i].revents = fds[i].fd >= 0 && happens >> i & 1 ? fds[i].events : 0;
 	return 1;
+}
+
+static int fake_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+		      const sigset_t *mask)
+{
+	(void)mask;
+	return fake_poll(fds, count, timeout ? 0 : -1);
 }
 
 static int fake_clock(clockid_t clock, struct timespec *now)
