@@ -1,8 +1,9 @@
 # Waits for the message, which sets the arguments and environment, and becomes Lua.
 # Held itself, Lua could not be given the environment: it has no setenv. It starts
-# in a millisecond.
+# in a millisecond. A line is written when it is printed, as at a terminal, and what was
+# printed before it waits for stdin.
 echo >&4
 exec 4>&-
 . /proc/self/fd/3
 exec 3<&-
-exec lua /sandbox/main.lua "$@"
+exec lua -e 'io.stdout:setvbuf("line") io.stdin:setvbuf("line")' /sandbox/main.lua "$@"

@@ -2,6 +2,11 @@
 // Runs before the program, and holds PHP, already started, until that is there. A
 // function, so that none of its variables are the program's.
 (static function () {
+    if (getenv('SANDBOXD_AGAIN')) {
+        putenv('SANDBOXD_AGAIN');
+        unset($_SERVER['SANDBOXD_AGAIN']);
+        return;
+    }
     $note = fopen('php://fd/4', 'w');
     fwrite($note, "\n");
     fclose($note);
@@ -16,6 +21,10 @@
         [$name, $value] = explode('=', $pair, 2);
         putenv($pair);
         $_SERVER[$name] = $value;
+    }
+    if (getenv('SANDBOXD_AGAIN')) { // PHP itself is to find the environment when it starts
+        $command = explode("\0", file_get_contents('/proc/self/cmdline'), -1);
+        pcntl_exec(PHP_BINARY, [...array_slice($command, 1), ...array_slice($GLOBALS['argv'], 1)]);
     }
     $_SERVER['argv'] = $GLOBALS['argv'];
     $_SERVER['argc'] = $GLOBALS['argc'];

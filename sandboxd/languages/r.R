@@ -26,6 +26,12 @@ local({
         do.call(Sys.setenv, setNames(value, sub("=.*", "", pair)))
     }
     Sys.unsetenv("R_PROFILE_USER")
+    if (nzchar(Sys.getenv("SANDBOXD_AGAIN"))) { # R itself is to find the environment when it starts
+        Sys.unsetenv("SANDBOXD_AGAIN")
+        command <- c("--no-echo", "--no-restore", "--file=/sandbox/main.R")
+        if (length(args)) command <- c(command, "--args", shQuote(args))
+        quit("no", system2("R", command))
+    }
 
     # What R was started with it knows by itself alone.
     command <- c(commandArgs()[1L], "--no-echo", "--no-restore", paste0("--file=", program))

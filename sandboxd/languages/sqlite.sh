@@ -13,4 +13,4 @@ done
 if [ $# -gt 0 ]; then
     set -- -cmd '.parameter init' -cmd "INSERT INTO temp.sqlite_parameters VALUES $rows"
 fi
-exec sqlite3 -batch -bail -header -list "$@" database.db '.read /sandbox/main.sql'
+exec sqlite3 -batch -bail -list "$@" database.db '.read /sandbox/main.sql'
