@@ -14,7 +14,7 @@ from sandboxd.engine.port import (
     ContainerSpec,
     Resources,
 )
-from sandboxd.languages import Language
+from sandboxd.languages import Language, processors
 
 GUEST_PATH = "/sandboxd/guest"
 _CPU_UNIT = 10**9
@@ -63,7 +63,7 @@ def container_spec(shape: Shape, placement: Placement) -> ContainerSpec:
             "WorkingDir": "/",
             "Entrypoint": [GUEST_PATH],
             "Cmd": _guest_arguments(shape),
-            "Env": [f"{name}={value}" for name, value in _environment(shape.language).items()],
+            "Env": [f"{name}={value}" for name, value in _environment(shape).items()],
             "Labels": {
                 LABEL_INSTANCE: placement.instance,
                 LABEL_SLOT: str(placement.slot),
@@ -99,9 +99,9 @@ def _guest_arguments(shape: Shape) -> list[str]:
     return [*arguments, "--", *language.start, *shape.preload]
 
 
-def _environment(language: Language) -> dict[str, str]:
+def _environment(shape: Shape) -> dict[str, str]:
     common = {"PATH": _PATH, "HOME": "/sandbox", "LANG": "C.UTF-8", "TMPDIR": "/tmp"}
-    return common | language.env
+    return common | processors(shape.resources.cpus) | shape.language.env
 
 
 def resource_config(resources: Resources) -> dict[str, Any]:

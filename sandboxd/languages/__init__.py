@@ -7,6 +7,7 @@ name. The format is the struct `Language`.
 from __future__ import annotations
 
 import fnmatch
+import math
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,12 @@ from sandboxd.errors import ConfigError, InvalidParamsError, UnknownLanguageErro
 BUILTIN = Path(__file__).parent
 _AGAIN = "SANDBOXD_AGAIN"
 """Tells a runner that its interpreter cannot be the one that was started ahead."""
+
+
+def processors(cpus: float) -> dict[str, str]:
+    """The variable by which `nproc` and numerical libraries know how many processors to
+    use: the kernel tells them of all that the host has."""
+    return {"OMP_NUM_THREADS": str(max(1, math.ceil(cpus)))}
 
 
 class Debian(Struct, frozen=True, forbid_unknown_fields=True):

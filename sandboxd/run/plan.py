@@ -7,7 +7,7 @@ from msgspec import Struct
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Command
-from sandboxd.languages import Language
+from sandboxd.languages import Language, processors
 from sandboxd.pool.fleet import Variant
 from sandboxd.run.files import encode_files
 from sandboxd.run.profiles import Profile
@@ -75,7 +75,8 @@ def prepare(
 
     Raises PayloadTooLargeError, and InvalidParamsError for what no process can be given.
     """
-    message = language.encode_message(request.args, request.env)
+    own = {} if request.limits.cpus is None else processors(limits.cpus)
+    message = language.encode_message(request.args, own | request.env)
     if len(message) > frames.MESSAGE_MAX:
         raise PayloadTooLargeError(
             f"args and env take {len(message)} bytes; together they may take "

@@ -125,7 +125,7 @@ def test_the_result_of_a_failure(sandbox: CodeSandbox) -> None:
 
 
 def test_the_result_of_a_timeout(sandbox: CodeSandbox) -> None:
-    code = "print('out', flush=True)\nwhile True: pass"
+    code = "print('out')\nwhile True: pass"
     result = sandbox.execute(code, "python", ResourceLimits(timeout_seconds=0.5))
     assert (result.success, result.timed_out, result.exit_code) == (False, True, 124)
     assert result.error == "timed out after 0.5 seconds"

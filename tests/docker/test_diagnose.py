@@ -216,7 +216,7 @@ PYTHON = {
         Told(MEMORY, "", None, "512 MiB", "piece by piece"),
     ),
     "time": Case(
-        "print('step 1', flush=True)\nprint('step 2', flush=True)\nwhile True: pass\n",
+        "print('step 1')\nprint('step 2')\nwhile True: pass\n",
         Told(Category.TIMEOUT, "", None, '"step 2"', "after line 2"),
         limits=Limits(timeout=0.5),
     ),

@@ -126,7 +126,7 @@ def test_binary_output_is_exact(client: Client) -> None:
     ],
 )
 def test_no_program_outlasts_its_timeout(client: Client, code: str) -> None:
-    result = run(client, "python", "print('before', flush=True)\n" + code, timeout=0.5)
+    result = run(client, "python", "print('before')\n" + code, timeout=0.5)
     assert (result.status, result.exit_code) == ("timeout", 124)
     assert result.stdout == "before\n"
 
@@ -134,7 +134,7 @@ def test_no_program_outlasts_its_timeout(client: Client, code: str) -> None:
 def test_a_daemonised_child_that_holds_stdout_does_not_hold_the_run(client: Client) -> None:
     code = """
 import os, sys, time
-print("parent", flush=True)
+print("parent")
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:

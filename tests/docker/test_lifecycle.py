@@ -21,7 +21,7 @@ from sandboxd_client import (
 )
 from tests.support.daemon import RunningDaemon, eventually, pools_are_full
 
-SLEEP = "print('started', flush=True); import time; time.sleep(25)"
+SLEEP = "print('started'); import time; time.sleep(25)"
 
 
 def test_a_stopped_daemon_leaves_no_container_and_no_socket(own_daemon: RunningDaemon) -> None:
@@ -76,7 +76,7 @@ def test_containers_that_an_earlier_daemon_left_are_swept_at_start(
 
 async def test_sigterm_lets_runs_end_and_refuses_new_ones(own_daemon: RunningDaemon) -> None:
     async with AsyncClient(own_daemon.socket) as client:
-        code = "print(1, flush=True); input(); print(2)"
+        code = "print(1); input(); print(2)"
         async with client.stream("python", code, stdin=()) as stream:
             async for event in stream:
                 if isinstance(event, Output):

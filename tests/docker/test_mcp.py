@@ -109,7 +109,7 @@ async def test_a_cancelled_call_interrupts_its_run_and_the_session_goes_on(
     async with connect(daemon.socket) as model:
         opened = await model.call_tool("open_session", {"language": "python"})
         arguments = {"language": "python", "session": opened.structured_content["session"]}
-        code = "import time\nn = 42\nprint('begun', flush=True)\ntime.sleep(1000)"
+        code = "import time\nn = 42\nprint('begun')\ntime.sleep(1000)"
         calling = asyncio.create_task(
             model.call_tool("run_code", {**arguments, "code": code}, progress_callback=progress)
         )

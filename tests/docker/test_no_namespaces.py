@@ -37,7 +37,7 @@ async def test_no_container_is_used_twice(runner: Runner) -> None:
 
 
 async def test_a_timeout_and_what_hangs_on_are_ended_too(runner: Runner) -> None:
-    code = "import os, time\nif os.fork() == 0: os.setsid()\nprint(1, flush=True)\ntime.sleep(100)"
+    code = "import os, time\nif os.fork() == 0: os.setsid()\nprint(1)\ntime.sleep(100)"
     result = await run(runner, code, timeout=0.5)
     assert (result.status, result.exit_code) == ("timeout", 124)
 

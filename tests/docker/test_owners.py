@@ -191,7 +191,7 @@ ended = queue.Queue()
 def another():
     try: ended.put(Client(sys.argv[1]).run('python', 'pass').status)
     except SandboxError as e: ended.put(e.kind)
-with client.stream('python', 'print(1, flush=True); input()', stdin=()) as run:
+with client.stream('python', 'print(1); input()', stdin=()) as run:
     events = iter(run)
     while not isinstance(next(events), Output): pass
     for _ in range(2): threading.Thread(target=another).start()

@@ -82,7 +82,7 @@ def test_nothing_is_left_however_the_run_ended(narrow: Client, end: str, status:
 def test_nothing_is_left_of_a_run_that_was_cancelled_or_timed_out(narrow: Client) -> None:
     names, marker = list(PYTHON.kinds), "5eed5eed5eed5eed"
     source = PYTHON.source(names)
-    endless = source + "\nprint('planted', flush=True)\nwhile True: pass"
+    endless = source + "\nprint('planted')\nwhile True: pass"
     with narrow.stream("python", endless, args=["plant", marker]) as run:
         printed = ""
         for event in run:

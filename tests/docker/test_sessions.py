@@ -253,7 +253,7 @@ def test_an_exit_is_the_runs_and_the_session_lives(client: Client, language: str
 
 
 ENDS = {
-    "python": ("print('out', flush=True); import os; os._exit(7)", 7),
+    "python": ("print('out'); import os; os._exit(7)", 7),
     "javascript": ("console.log('out'); process.exit(7)", 7),
     "ruby": ("puts 'out'; exit!(7)", 7),
     "bash": ("echo out; exit 7", 7),
@@ -329,7 +329,7 @@ def test_what_does_not_obey_is_killed_and_the_session_is_gone(python: Session) -
 import signal, time
 open("kept", "w").write("x")
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-print("before", flush=True)
+print("before")
 while True: time.sleep(1)"""
     late = python.run(code, limits=SHORT, outputs=["kept"])
     assert (late.status, late.exit_code, late.state) == ("timeout", 124, LOST)
@@ -366,7 +366,7 @@ def listen_and_cancel(run: RunStream, words: list[bytes]) -> None:
 
 def test_a_cancelled_run_is_interrupted_and_its_last_words_come(python: Session) -> None:
     words: list[bytes] = []
-    code = "x = 1\nprint('begun', flush=True)\nwhile True: pass"
+    code = "x = 1\nprint('begun')\nwhile True: pass"
     with python.stream(code) as run, pytest.raises(CancelledError):
         listen_and_cancel(run, words)
     assert b"".join(words).endswith(b"KeyboardInterrupt\n")
@@ -537,7 +537,7 @@ for fd in range(3, 64):
 def test_files_go_in_and_out_also_while_a_run_is_under_way(python: Session) -> None:
     code = """
 import os, time
-print("begun", flush=True)
+print("begun")
 while not os.path.exists("sub/given"): time.sleep(0.01)
 print(open("sub/given", "rb").read())"""
     with python.stream(code) as run:

@@ -9,7 +9,7 @@ from tests.support.daemon import RunningDaemon, eventually
 from tests.support.private_engine import EngineDaemon
 from tests.support.wire import Message, Wire
 
-SLEEP = "print('begun', flush=True); import time; time.sleep(60)"
+SLEEP = "print('begun'); import time; time.sleep(60)"
 RECOVERY = 40.0
 """Seconds; more than the longest pause between two tries of the daemon's."""
 

@@ -35,7 +35,7 @@ async def test_a_jump_of_the_wall_clock_ends_no_run_and_no_container(
     jump = tmp_path / "jump"
     jump.write_text("0")
     environment = {"LD_PRELOAD": str(clock), "JUMP": str(jump)}
-    code = "print('begun', flush=True); input(); print('ended')"
+    code = "print('begun'); input(); print('ended')"
     with EngineDaemon(tmp_path, engine, config=CONFIG, environment=environment) as daemon:
         all_up(daemon)
         before = set(daemon.containers())

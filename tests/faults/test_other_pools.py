@@ -191,7 +191,7 @@ async def test_two_daemons_on_one_engine_leave_each_others_containers_alone(
     other = tmp_path / "other"
     other.mkdir()
     async with Wire(daemon.socket) as wire:
-        code = "print('begun', flush=True); input(); print('ended')"
+        code = "print('begun'); input(); print('ended')"
         run = wire.run(code, stdin={"stream": True})
         await wire.receive_until("run.output")
         with EngineDaemon(other, engine, config=CONFIG) as second:

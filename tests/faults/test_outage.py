@@ -102,7 +102,7 @@ async def test_a_run_goes_on_where_its_engine_hung_for_a_while(
     daemon: EngineDaemon, engine: PrivateEngine
 ) -> None:
     async with Wire(daemon.socket) as wire:
-        code = "print('begun', flush=True); input(); print('x' * 100_000)"
+        code = "print('begun'); input(); print('x' * 100_000)"
         run = wire.run(code, stdin={"stream": True})
         await wire.receive_until("run.output")
         engine.hang()

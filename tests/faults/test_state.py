@@ -105,7 +105,7 @@ async def test_a_session_and_a_kept_run_outlive_a_while_in_which_the_engine_hang
     async with Wire(daemon.socket) as wire:
         session = await open_session(wire)
         await wire.result(wire.run("x = 42", session=session))
-        kept = wire.run("print('begun', flush=True); input(); print('ended')", keep=True,
+        kept = wire.run("print('begun'); input(); print('ended')", keep=True,
                         stdin={"stream": True})  # fmt: skip
         await wire.receive_until("run.output")
         engine.hang()

@@ -91,7 +91,7 @@ def test_what_ends_first_comes_first_where_the_order_does_not_matter(
 def test_output_comes_while_the_program_runs_and_leaving_kills_it(
     cluster: SandboxCluster, daemons: list[RunningDaemon]
 ) -> None:
-    code = "import time; print('up', flush=True); time.sleep(25)"
+    code = "import time; print('up'); time.sleep(25)"
     with cluster.stream("python", code) as run:
         for event in run:
             if isinstance(event, Output):

@@ -75,7 +75,7 @@ def test_a_daemon_that_is_killed_and_started_again_loses_no_answer(
 def test_a_run_whose_daemon_dies_ends_with_node_lost(
     cluster: SandboxCluster, daemons: list[RunningDaemon]
 ) -> None:
-    code = "import time; print('up', flush=True); time.sleep(25)"
+    code = "import time; print('up'); time.sleep(25)"
     with cluster.stream("python", code) as run:
         assert next(event.text for event in run if isinstance(event, Output)) == "up\n"
         victim = next(each for each in daemons if busy(each))

@@ -154,7 +154,7 @@ async def stuck_session(client: Client) -> None:
 
 # --- kept runs ---
 
-_SLOWLY = "for n in range(%d): print(n, flush=True); __import__('time').sleep(0.02)"
+_SLOWLY = "for n in range(%d): print(n); __import__('time').sleep(0.02)"
 
 
 async def kept(client: Client) -> None:

@@ -36,7 +36,7 @@ STANDARD = {
         fails='import sys\nprint("out"); print("err", file=sys.stderr); sys.exit(7)',
         crashes="def f():\n    return (\n        1 / 0)\nf()",
         place='/sandbox/main.py", line 3',
-        converses='print("one", flush=True); input(); print("two")',
+        converses='print("one"); input(); print("two")',
     ),
     "javascript": Programs(
         hello='console.log("hello")',
@@ -79,7 +79,7 @@ STANDARD = {
         fails='puts "out"; warn "err"; exit 7',
         crashes='def f\n  _ = 1\n  raise "no"\nend\nf',
         place="/sandbox/main.rb:3",
-        converses='$stdout.sync = true; puts "one"; $stdin.gets; puts "two"',
+        converses='puts "one"; $stdin.gets; puts "two"',
     ),
     "go": Programs(
         hello='package main\nimport "fmt"\nfunc main() { fmt.Println("hello") }',
