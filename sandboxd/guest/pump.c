@@ -13,6 +13,15 @@ static bool later(ssize_t count)
 	return count < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
+static uint64_t held_by(int pipe)
+{
+	int held = 0;
+
+	if (pipe >= 0 && ioctl(pipe, FIONREAD, &held) < 0)
+		fatal("look into a pipe: %s", strerror(errno));
+	return (uint64_t)held;
+}
+
 /* Past its limit a stream is read and thrown away, so that the program neither
  * blocks nor floods the engine. */
 void pump_output(int stream)
@@ -41,7 +50,7 @@ void pump_output(int stream)
 		guest.ahead[stream] = 0;
 		return;
 	}
-	if (count < GATHERED_BYTES)
+	if (count < GATHERED_BYTES && held_by(guest.child.out[stream]) == 0)
 		guest.gather_us = now_us() + GATHER_US;
 	if (left > 0)
 		outbox_commit(&guest.outbox, stream == 0 ? EVT_STDOUT : EVT_STDERR,
@@ -74,13 +83,8 @@ static void hear_proof(const uint8_t *bytes, size_t length)
  * come after the note, so nobody who goes on writing can hold it back. */
 static void look_ahead(void)
 {
-	for (int i = 0; i < 2; i++) {
-		int held = 0;
-
-		if (guest.child.out[i] >= 0 && ioctl(guest.child.out[i], FIONREAD, &held) < 0)
-			fatal("look into a pipe: %s", strerror(errno));
-		guest.ahead[i] = (uint64_t)held;
-	}
+	for (int i = 0; i < 2; i++)
+		guest.ahead[i] = held_by(guest.child.out[i]);
 }
 
 /* The runner speaks first, to say that it waits. Later words may be the

@@ -65,6 +65,7 @@ static struct {
 	bool init, prepared, ordered, ended, told;
 	bool helper;
 	size_t held[2]; /* what the program's pipes hold for certain */
+	bool noted;	/* the last that was read was a note */
 	int program; /* a wait status */
 	uint64_t now_us;
 } world;
@@ -293,6 +294,7 @@ static ssize_t fake_read(int fd, void *bytes, size_t length)
 		return later_or(-1); /* there is no program yet */
 	/* A note is read only when what was written before it has been. */
 	check(fd != OF_NOTE || guest.state != RUNNING || !(world.held[0] || world.held[1]));
+	world.noted = fd == OF_NOTE;
 	count = script_length(&the_script);
 	count = count < length ? count : length;
 	if (fd == OF_OUT || fd == OF_ERR) {
@@ -311,8 +313,9 @@ static int fake_ioctl(int fd, unsigned long request, int *held)
 	size_t more = script_length(&the_script);
 
 	check(request == FIONREAD && (fd == OF_OUT || fd == OF_ERR));
-	*holds = more > *holds ? more : *holds;
-	*held = (int)*holds;
+	if (world.noted) /* else it only asks whether to read on at once */
+		*holds = more > *holds ? more : *holds;
+	*held = (int)(more > *holds ? more : *holds);
 	return 0;
 }
 
