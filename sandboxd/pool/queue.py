@@ -70,19 +70,18 @@ class FairQueue:
     def take(self, suits: Callable[[Waiter], bool]) -> Waiter | None:
         """Takes the next waiter that suits; its owner's and its client's next turn
         come last."""
-        indebted: list[tuple[float, Waiter]] = []
+        indebted: list[tuple[int, Waiter]] = []
         for line in self._lines.values():
             waiter = next((own[0] for own in line.clients.values() if suits(own[0])), None)
             if waiter is None:
                 continue
             if line.balance > 0:
                 return self._take(waiter)
-            indebted.append((line.balance, waiter))
+            indebted.append((_rounds(line.balance), waiter))
         if not indebted:
             return None
         # Nobody who could be served may be: as many rounds pass as the first needs.
-        most, waiter = max(indebted, key=lambda pair: pair[0])
-        rounds = _rounds(most)
+        rounds, waiter = min(indebted, key=lambda pair: pair[0])
         for line in self._lines.values():
             line.balance = min(_QUANTUM, line.balance + rounds * _QUANTUM)
         return self._take(waiter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandboxd.pool.queue import FairQueue, Waiter
@@ -146,6 +146,18 @@ def test_its_length_is_the_number_of_those_who_wait(steps: list[tuple[str, int]]
         ),
         max_size=60,
     )
+)
+@example(
+    # Both are in debt, and may be served in the same round: their turns count, not their debts.
+    [
+        ("push", 0, 0),
+        ("push", 0, 0),
+        ("push", 1, 0),
+        ("charge", 1, 8),
+        ("take", 0, 0),
+        ("charge", 0, 20),
+        ("charge", 1, 13),
+    ]
 )
 def test_the_place_that_one_is_told_is_its_turn_unless_something_happens(
     steps: list[tuple[str, int, int]],
