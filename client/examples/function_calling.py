@@ -48,6 +48,9 @@ class RunCode(msgspec.Struct, forbid_unknown_fields=True):
     timeout: float | None = None
 
 
+_arguments = msgspec.json.Decoder(RunCode)  # shared by threads, which may not meet making it
+
+
 def answer(client: Client, name: str, arguments: str) -> str:
     """Calls the function; `arguments` is the JSON that the model wrote.
 
@@ -56,7 +59,7 @@ def answer(client: Client, name: str, arguments: str) -> str:
     if name != "run_code":
         return json.dumps({"error": f"there is no function {name!r}; there is run_code"})
     try:
-        wanted = msgspec.json.decode(arguments, type=RunCode)
+        wanted = _arguments.decode(arguments)
         result = client.run(
             wanted.language,
             wanted.code,

@@ -26,6 +26,7 @@ from sandboxd_client.protocol import (
     RunStdin,
     Status,
     StdinObject,
+    decoder,
     from_blob,
     to_blob,
 )
@@ -108,10 +109,10 @@ Event = Started | Output
 _encoder = msgspec.json.Encoder()
 _incoming = msgspec.json.Decoder(Incoming)
 _addressed = msgspec.json.Decoder(_Addressed)
-_output = msgspec.json.Decoder(RunOutput)
-_queued = msgspec.json.Decoder(RunQueued)
-_started = msgspec.json.Decoder(RunStarted)
-_stdin = msgspec.json.Decoder(RunStdin)
+_output = decoder(RunOutput)
+_queued = decoder(RunQueued)
+_started = decoder(RunStarted)
+_stdin = decoder(RunStdin)
 
 
 def request_line(request: RequestId, method: Method, params: Any) -> bytes:
@@ -175,7 +176,7 @@ def to_result(message: Incoming, kind: type[_Result]) -> _Result:
     if message.result is UNSET:
         raise SandboxError("the daemon answered with neither a result nor an error")
     try:
-        return msgspec.json.decode(message.result, type=kind)
+        return decoder(kind).decode(message.result)
     except msgspec.DecodeError as error:
         raise SandboxError(f"what answers is no sandboxd: {error}") from None
 

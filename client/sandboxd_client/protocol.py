@@ -10,7 +10,7 @@ import base64
 import enum
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -721,3 +721,25 @@ class Method(enum.StrEnum):
     FILES_READ = "files.read"
     FILES_LIST = "files.list"
     DISCOVER = "rpc.discover"
+
+
+# --- decoders ---
+
+_T = TypeVar("_T")
+
+# msgspec builds what it knows of a type at the type's first use, without a lock: threads
+# that meet there end the process. An import is one thread's, so all is built here.
+_structs = [
+    kind
+    for kind in vars().values()
+    if isinstance(kind, type) and issubclass(kind, Struct) and kind is not Struct
+]
+_lists = [list[FileInfo], list[LanguageInfo], list[RunSummary], list[SessionInfo]]
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (*_structs, *_lists, msgspec.Raw)
+}
+
+
+def decoder(kind: type[_T]) -> msgspec.json.Decoder[_T]:
+    """The one for a type of this page, which threads may share."""
+    return _decoders[kind]

@@ -20,13 +20,14 @@ from sandboxd_client.protocol import (
     Request,
     RequestId,
     Response,
+    decoder,
 )
 
 _T = TypeVar("_T")
 
 _ID = re.compile(rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{0,200}")')
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Request)
+_request = decoder(Request)
 
 
 class RequestError(Exception):
@@ -43,7 +44,7 @@ def parse(line: bytes) -> Request:
     if line.lstrip()[:1] == b"[":
         raise RequestError(INVALID_REQUEST, "batches are not taken: send one request a line")
     try:
-        request = _decoder.decode(line)
+        request = _request.decode(line)
         json.loads(line.decode(), object_pairs_hook=_no_duplicates)
     except msgspec.ValidationError as error:
         raise RequestError(INVALID_REQUEST, f"not a request: {error}", _id_of(line)) from None
@@ -60,7 +61,7 @@ def parse(line: bytes) -> Request:
 def parse_params(request: Request, kind: type[_T]) -> _T:
     """The params as a type. Raises RequestError, telling the field."""
     try:
-        return msgspec.json.decode(request.params, type=kind)
+        return decoder(kind).decode(request.params)
     except msgspec.DecodeError as error:
         identity = None if isinstance(request.id, UnsetType) else request.id
         raise RequestError(
@@ -80,9 +81,13 @@ class _OnlyId(msgspec.Struct):
     id: RequestId
 
 
+_only_id = msgspec.json.Decoder(_OnlyId)
+_identity: msgspec.json.Decoder[RequestId] = msgspec.json.Decoder(RequestId)
+
+
 def _id_of(line: bytes) -> RequestId | None:
     try:
-        return msgspec.json.decode(line, type=_OnlyId).id
+        return _only_id.decode(line).id
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
 
@@ -93,10 +98,9 @@ def id_in(start: bytes) -> RequestId | None:
     if match is None:
         return None
     try:
-        identity: RequestId = msgspec.json.decode(match[1], type=RequestId)
+        return _identity.decode(match[1])
     except msgspec.DecodeError:
         return None
-    return identity
 
 
 def result_line(request: RequestId, result: Any) -> bytes:

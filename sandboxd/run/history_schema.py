@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sandboxd.errors import RunNotFoundError, SetupError
-from sandboxd_client.protocol import HistoryListParams, RunRecord, RunSummary, Status
+from sandboxd_client.protocol import HistoryListParams, RunRecord, RunSummary, Status, decoder
 
 MIGRATIONS: tuple[str, ...] = (
     # What a listing reads is apart from what only `history.get` does: the rows of
@@ -396,7 +396,7 @@ def select_record(connection: sqlite3.Connection, owner: int | None, run: str) -
     row = connection.execute("SELECT record FROM records WHERE id = ?", (number,)).fetchone()
     if row is None:  # it went just now
         raise not_found(run)
-    return msgspec.json.decode(zlib.decompress(row[0]), type=RunRecord)
+    return decoder(RunRecord).decode(zlib.decompress(row[0]))
 
 
 def _find(connection: sqlite3.Connection, owner: int | None, run: str) -> int:

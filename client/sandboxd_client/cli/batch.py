@@ -144,12 +144,17 @@ class _Identity(Struct):
     id: LineId = None
 
 
+_identity = msgspec.json.Decoder(_Identity)
+_fields = msgspec.json.Decoder(dict[str, Any])
+
+
 def parse_line(text: bytes, folder: Path) -> Line:
     """What a line asks for, or what is wrong with it; a `file` is looked for in `folder`."""
     given: LineId = None
     try:
-        fields = msgspec.json.decode(text, type=dict[str, Any])
-        given = msgspec.convert({"id": fields.pop("id", None)}, _Identity).id
+        given = _identity.decode(text).id
+        fields = _fields.decode(text)
+        fields.pop("id", None)
         fields["code"] = _code(fields, folder)
         return Line(given, Program.of(msgspec.convert(fields, RunParams)))
     except BadLineError as error:

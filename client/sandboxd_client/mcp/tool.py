@@ -46,6 +46,9 @@ class Tool(Struct, frozen=True, kw_only=True):
     changes: bool = False
     """Whether anything is different afterwards."""
 
+    def __post_init__(self) -> None:
+        msgspec.json.Decoder(self.arguments)  # so that msgspec knows the type; see `decoder`
+
     def described(self, facts: Facts) -> types.Tool:
         text = self.description.format(limits=facts.limits, languages=facts.languages)
         return types.Tool(

@@ -7,14 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import msgspec
 import ray
 from msgspec import Struct
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sandboxd_client.errors import NodeLostError
-from sandboxd_client.protocol import Method, NoParams, Params, StatusResult
+from sandboxd_client.protocol import Method, NoParams, Params, StatusResult, decoder
 from sandboxd_client.ray.actor import DaemonMode, Fault, NodeActor, encode
 
 RESOURCE = "sandboxd"
@@ -94,7 +93,7 @@ class Node:
                 raise answer.error()
             self.rest()
             raise self.lost(answer.message)
-        return msgspec.json.decode(answer, type=kind)
+        return decoder(kind).decode(answer)
 
 
 class Nodes:
