@@ -12,6 +12,7 @@ from sandboxd.config import EngineConfig
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, Wanted
+from sandboxd.engine.recipe import archive_files, debian_tag
 from sandboxd.languages import load
 from tests.docker.test_operator_language import AWK, RUNNER
 
@@ -36,3 +37,25 @@ async def test_the_same_image_can_be_made_by_two_at_once(wanted: Wanted) -> None
             assert [each for each in await makers[0].stale([]) if each.startswith(tag)] == [tag]
         finally:
             await engine.remove_image(tag)
+
+
+async def test_an_official_image_gets_the_tools_that_every_image_has(tmp_path: Path) -> None:
+    """Stands for one that was pulled: a Debian without them."""
+    official = "sandboxd-test/official:1"
+    (tmp_path / "awk.toml").write_text(AWK.replace('"ubuntu:22.04"', f'"{official}"'))
+    (tmp_path / "awk.sh").write_text(RUNNER)
+    wanted = Wanted(load(tmp_path).find("awk"))
+    async with DockerEngine(host.address(None), EngineConfig()) as engine:
+        images = Images(engine, lambda *_: None)
+        await images.ensure(Wanted(load(tmp_path).find("bash")), pull=False)
+        plain = archive_files(f"FROM {debian_tag()}\nRUN apt-get remove -qy tree jq\n")
+        async for _ in engine.post("build", {"t": official}, plain):
+            pass
+        tag = await images.ensure(wanted)
+        try:
+            asked = archive_files(f"FROM {tag}\nRUN tree --version && jq --version\n")
+            async for _ in engine.post("build", {"t": f"{official}-asked"}, asked):
+                pass
+        finally:
+            for each in (f"{official}-asked", tag, official):
+                await engine.remove_image(each)
