@@ -10,6 +10,10 @@
  * -1 with errno set. */
 int machine_prepare(bool share_net);
 
+/* Where a child cannot have namespaces after all: its program works in the folder that is
+ * covered by this. */
+void machine_withdraw(void);
+
 /* As a run begins: the container's limits may have changed, and time has gone on. */
 void machine_refresh(void);
 

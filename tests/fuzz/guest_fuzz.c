@@ -425,6 +425,10 @@ int machine_prepare(bool share_net)
 	return 0;
 }
 
+void machine_withdraw(void)
+{
+}
+
 void machine_refresh(void)
 {
 }
