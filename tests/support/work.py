@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 from sandboxd.guest.frames import PAYLOAD_MAX, Event
 
+_PUT, _RANGE = struct.Struct("<BHQ"), struct.Struct("<QQ")
+_PUT_MODE, _PUT_AT = 1, 2
+
 Said = Iterator[tuple[Event, bytes]]
 
 
@@ -20,16 +23,24 @@ class WorkFolder:
         """Bytes that it takes, all together."""
         self.failed = False
         """A file could not be laid: there will be no run."""
+        self._modes: dict[str, int] = {}
         self._laying = ""
+        self._at = 0
 
-    def put(self, path: str) -> None:
-        self._laying = path
-        self.files[path] = b""
+    def put(self, payload: bytes) -> None:
+        flags, mode, self._at = _PUT.unpack_from(payload)
+        path = self._laying = payload[_PUT.size :].decode()
+        if flags & _PUT_MODE:
+            self._modes[path] = mode
+        if not flags & _PUT_AT or path not in self.files:
+            self.files[path] = bytes(self._at)
 
     def data(self, data: bytes) -> Said:
         if self.failed:
             return
-        self.files[self._laying] += data
+        whole, at = self.files[self._laying], self._at
+        self._at += len(data)
+        self.files[self._laying] = whole[:at].ljust(at, b"\0") + data + whole[self._at :]
         if sum(map(len, self.files.values())) > self.room:
             self.failed = True
             number = struct.pack("<i", errno.ENOSPC)
@@ -37,14 +48,17 @@ class WorkFolder:
 
     def list(self) -> Said:
         lines = [
-            f"{'d' if path.endswith('/') else 'f'} {len(data)} {path.rstrip('/')}\0"
+            f"{'d' if path.endswith('/') else 'f'} {len(data)} {self._modes.get(path, 0o644):o} "
+            f"0 {path.rstrip('/')}\0"
             for path, data in self.files.items()
         ]
         yield from _whole("".join(lines).encode())
 
-    def read(self, path: str) -> Said:
+    def read(self, payload: bytes) -> Said:
+        offset, length = _RANGE.unpack_from(payload)
+        path = payload[_RANGE.size :].decode()
         if path in self.files:
-            yield from _whole(self.files[path])
+            yield from _whole(self.files[path][offset : offset + length])
         else:
             yield Event.FILE_END, struct.pack("<i", errno.ENOENT)
 
