@@ -15,10 +15,13 @@ from sandboxd_client.protocol import (
     FilesInputParams,
     FilesOutput,
     FilesRead,
+    FilesWriteParams,
     InputFile,
     Params,
     RequestId,
+    RunParams,
     RunResult,
+    SessionOpenParams,
     WrittenFile,
     blob_pieces,
     blob_size,
@@ -92,7 +95,9 @@ def given(file: str | InputFile) -> Blob | None:
 def split(params: Params) -> tuple[Params, dict[str, Blob]]:
     """A request without the content that its line has no room for, and that content,
     which follows once the daemon wants it."""
-    files: Mapping[str, str | InputFile] = getattr(params, "files", {})
+    if not isinstance(params, RunParams | SessionOpenParams | FilesWriteParams):
+        return params, {}
+    files: Mapping[str, str | InputFile] = params.files
     following: dict[str, Blob] = {}
     named: dict[str, str | InputFile] = {}
     room = FILES_INLINE

@@ -221,6 +221,9 @@ class StdinObject(Params, frozen=True):
     stream: bool = False
 
 
+_Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+
+
 class InputFile(Params, frozen=True):
     """A file that goes in, where text alone does not tell all of it. Its content is
     `base64` or `data`, or follows the request and has `size` bytes: the daemon says
@@ -228,7 +231,7 @@ class InputFile(Params, frozen=True):
 
     base64: str | None = None
     data: str | Base64 | None = None
-    size: int | None = None
+    size: _Bytes | None = None
     mode: int | None = None
     """Its permission bits, such as 493 (0o755). Without, what begins with `#!` can be
     executed (0o755), and another file that is new is 0o644."""
@@ -237,7 +240,7 @@ class InputFile(Params, frozen=True):
 class WrittenFile(InputFile, frozen=True):
     """A file of `files.write`."""
 
-    offset: int | None = None
+    offset: _Bytes | None = None
     """Where the content goes in a file that is there already, and keeps the rest. One that
     has no such file begins with zeros."""
 
@@ -246,8 +249,8 @@ class FilePart(Params, frozen=True):
     """A part of a file; without `length` all of it from the offset on."""
 
     path: str
-    offset: int = 0
-    length: int | None = None
+    offset: _Bytes = 0
+    length: _Bytes | None = None
 
 
 class Limits(Params, frozen=True):

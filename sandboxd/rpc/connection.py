@@ -7,8 +7,7 @@ import resource
 import select
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +19,7 @@ from sandboxd.rpc import dispatch
 from sandboxd.rpc.dispatch import RequestError
 from sandboxd.rpc.framing import LineReader, LineTooLong
 from sandboxd.rpc.methods import HANDLERS, Handler, Methods
-from sandboxd.rpc.transfers import Incoming, Transfer
+from sandboxd.rpc.transfers import Contents, Transfer
 from sandboxd_client.protocol import (
     CANCELLED,
     INTERNAL_ERROR,
@@ -89,8 +88,7 @@ class Connection(asyncio.Protocol):
         self._tasks: dict[RequestId, asyncio.Task[Any]] = {}
         self._runs: dict[RequestId, ActiveRun] = {}
         self._early_input: dict[RequestId, list[InputParams]] = {}
-        self._incoming: dict[RequestId, Incoming] = {}
-        """Files whose content follows their request."""
+        self.contents = Contents()
         self._paused = False
         self._when_writable: list[Callable[[], None]] = []
         self._stall: asyncio.TimerHandle | None = None
@@ -246,7 +244,8 @@ class Connection(asyncio.Protocol):
                 case Method.RUN_INPUT:
                     self._input(dispatch.parse_params(request, InputParams))
                 case Method.FILES_INPUT:
-                    self._files_input(dispatch.parse_params(request, FilesInputParams))
+                    piece = dispatch.parse_params(request, FilesInputParams)
+                    self.contents.take(piece, asked=piece.id in self._tasks)
                 case _:
                     _log.debug("notification passed over", method=request.method[:80])
         except RequestError as error:
@@ -291,6 +290,7 @@ class Connection(asyncio.Protocol):
         if not self.closed.done():  # else a kept run may begin yet, and gets it
             self._early_input.pop(identity, None)
         self._release((_EARLY, identity))
+        self.contents.answered(identity)
         del self._tasks[identity]
         try:
             line = self._answer_line(identity, task)
@@ -347,22 +347,6 @@ class Connection(asyncio.Protocol):
         if run.when_room(partial(self._release, run)):
             # A client that minds run.stdin never comes to this.
             self._hold(run)
-
-    # --- files ---
-
-    @contextmanager
-    def content_of(self, request: RequestId, incoming: Incoming) -> Iterator[None]:
-        self._incoming[request] = incoming
-        try:
-            yield
-        finally:
-            del self._incoming[request]
-
-    def _files_input(self, params: FilesInputParams) -> None:
-        """What nobody waits for is passed over: its request may have been answered."""
-        incoming = self._incoming.get(params.id)
-        if incoming is not None:
-            incoming.take(params)
 
 
 class _RequestContext:

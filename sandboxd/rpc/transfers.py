@@ -8,8 +8,8 @@ counted for the owner.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -37,13 +37,11 @@ class Link(Protocol):
     """What is needed of the connection."""
 
     owner: int
+    contents: Contents
 
     def notify(self, method: Method, params: Any) -> None: ...
 
     def when_writable(self, callback: Callable[[], None]) -> bool: ...
-
-    def content_of(self, request: RequestId, incoming: Incoming) -> AbstractContextManager[None]:
-        """Within it, `files.input` for that request goes there."""
 
 
 class Incoming:
@@ -57,14 +55,17 @@ class Incoming:
         self._wrong: InvalidParamsError | None = None
 
     def take(self, params: FilesInputParams) -> None:
-        """What does not fit is an error of the request that it belongs to."""
-        self._news.set()
         try:
             self._add(params.path, from_blob(params.data))
         except ValueError as error:
-            self._wrong = InvalidParamsError(f"files.input: {params.path[:80]}: {error}")
+            self.refuse(InvalidParamsError(f"files.input: {params.path[:80]}: {error}"))
         except InvalidParamsError as error:
-            self._wrong = error
+            self.refuse(error)
+        self._news.set()
+
+    def refuse(self, error: InvalidParamsError) -> None:
+        """What does not fit is an error of the request that it belongs to."""
+        self._wrong = error
 
     def _add(self, path: str, data: bytes) -> None:
         content = self._content.get(path)
@@ -79,7 +80,7 @@ class Incoming:
 
     async def whole(self, patience: float) -> dict[str, bytes]:
         """Raises InvalidParamsError for what does not fit, or does not go on in time."""
-        while self._left:
+        while self._left and self._wrong is None:
             self._news.clear()
             try:
                 async with asyncio.timeout(patience):
@@ -88,9 +89,39 @@ class Incoming:
                 raise InvalidParamsError(
                     f"files: {self._left} bytes are missing, and nothing came for {patience:g} s"
                 ) from None
-            if self._wrong is not None:
-                raise self._wrong
+        if self._wrong is not None:
+            raise self._wrong
         return {path: bytes(content) for path, content in self._content.items()}
+
+
+class Contents:
+    """Content that is on its way over one connection, by the request that it follows."""
+
+    def __init__(self) -> None:
+        self._incoming: dict[RequestId, Incoming] = {}
+        self._hasty: set[RequestId] = set()
+
+    @contextmanager
+    def expected(self, request: RequestId, incoming: Incoming) -> Iterator[None]:
+        """Within it, `files.input` for that request goes there."""
+        if request in self._hasty:
+            incoming.refuse(InvalidParamsError("files.input came before files.wanted"))
+        self._incoming[request] = incoming
+        try:
+            yield
+        finally:
+            del self._incoming[request]
+
+    def take(self, params: FilesInputParams, *, asked: bool) -> None:
+        """`asked`: its request is under way; otherwise it is passed over."""
+        incoming = self._incoming.get(params.id)
+        if incoming is not None:
+            incoming.take(params)
+        elif asked:
+            self._hasty.add(params.id)
+
+    def answered(self, request: RequestId) -> None:
+        self._hasty.discard(request)
 
 
 class Transfer:
@@ -118,7 +149,8 @@ class Transfer:
         size = sum(sizes.values())
         await self._in.take(self._link.owner, size)
         self._held_in += size
-        with self._link.content_of(self._request, incoming := Incoming(sizes)):
+        incoming = Incoming(sizes)
+        with self._link.contents.expected(self._request, incoming):
             self._link.notify(Method.FILES_WANTED, FilesWanted(id=self._request))
             return to_laid(files, await incoming.whole(patience))
 

@@ -15,7 +15,6 @@ from sandboxd_client.protocol import Base64, InputFile, WrittenFile, from_blob
 
 _PATH_MAX = 4095
 _PERMISSIONS = 0o777
-_OFFSET_MAX = 2**62
 _SCRIPT, _EXECUTABLE = b"#!", 0o755
 
 
@@ -47,10 +46,10 @@ def following(files: Mapping[str, str | InputFile], most: int) -> dict[str, int]
     for path, file in files.items():
         if isinstance(file, str) or file.size is None:
             continue
-        if file.size < 0 or file.data is not None or file.base64 is not None:
+        if file.data is not None or file.base64 is not None:
             raise InvalidParamsError(
-                f"files: {path[:80]}: size is of content that follows, at least 0, and with "
-                "neither data nor base64"
+                f"files: {path[:80]}: size is of content that follows: it comes with neither "
+                "data nor base64"
             )
         sizes[path] = file.size
     check_total(sizes, most)
@@ -79,8 +78,6 @@ def _to_laid(path: str, file: str | InputFile, arrived: bytes | None) -> LaidFil
     except ValueError as error:
         raise InvalidParamsError(f"files: {path}: {error}") from None
     offset = file.offset if isinstance(file, WrittenFile) else None
-    if offset is not None and not 0 <= offset <= _OFFSET_MAX:
-        raise InvalidParamsError(f"files: {path}: offset must be at least 0, and is {offset}")
     if file.mode is not None and not 0 <= file.mode <= _PERMISSIONS:
         raise InvalidParamsError(
             f"files: {path}: mode is {file.mode:#o}; it is permission bits, from 0 to 0o777: "
@@ -118,7 +115,7 @@ def check_total(sizes: Mapping[str, int], most: int) -> None:
         largest = max(sizes, key=lambda path: sizes[path])
         raise PayloadTooLargeError(
             f"files have {total} bytes, {sizes[largest]} of them in {largest[:80]}; "
-            f"limits.files_total is {most}",
+            f"limits.files_total is {most}: send less, or ask for more where [limits.max] has more",
             limit="files_total",
             max=most,
         )

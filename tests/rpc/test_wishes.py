@@ -43,9 +43,9 @@ async def test_files_that_were_asked_for_come_back_in_order(wire: Wire) -> None:
         outputs=["*.txt", "sub/**"],
     )
     assert result["files"] == [
-        {"path": "a.txt", "size": 3, "data": "one"},
-        {"path": "b.txt", "size": 3, "data": "two"},
-        {"path": "sub/c.txt", "size": 5, "data": "three"},
+        {"path": "a.txt", "size": 3, "data": "one", "mode": 0o644},
+        {"path": "b.txt", "size": 3, "data": "two", "mode": 0o644},
+        {"path": "sub/c.txt", "size": 5, "data": "three", "mode": 0o644},
     ]
     assert result.get("files_skipped", []) == []
 

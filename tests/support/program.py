@@ -3,7 +3,7 @@
 A program is a coroutine function, or a script of one verb a line: `out TEXT`,
 `err TEXT`, `cat`, `read COUNT`, `flood COUNT`, `mark EVENT`, `wait EVENT`,
 `hang`, `exit CODE`, `signal NUMBER`, `oom`, `die`, `garble`, `args`, `env NAME`,
-`write PATH TEXT`, `show PATH`, `value TEXT`, `stubborn`, `note TEXT`.
+`write PATH TEXT`, `fill PATH SIZE`, `show PATH`, `value TEXT`, `stubborn`, `note TEXT`.
 """
 
 from __future__ import annotations
@@ -161,6 +161,11 @@ async def _write_file(process: Process, rest: str) -> None:
     process.guest.work.files[path] = text.encode()
 
 
+async def _fill(process: Process, rest: str) -> None:
+    path, _, size = rest.partition(" ")
+    process.guest.work.files[path] = (bytes(range(256)) * (int(size) // 256 + 1))[: int(size)]
+
+
 async def _show(process: Process, path: str) -> None:
     await process.write(process.guest.work.files[path])
 
@@ -195,6 +200,7 @@ _VERBS: dict[str, Verb] = {
     "args": _args,
     "env": _env,
     "write": _write_file,
+    "fill": _fill,
     "show": _show,
     "value": _value,
     "stubborn": _stubborn,

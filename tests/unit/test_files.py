@@ -65,7 +65,6 @@ def test_content_may_stand_in_any_of_its_forms() -> None:
         InputFile(),
         InputFile(mode=0o644),
         InputFile(base64="", data=""),
-        WrittenFile(data="", offset=-1),
         InputFile(data="", mode=-1),
         InputFile(data="", mode=0o1000),
         InputFile(data="", mode=0o4755),
@@ -76,9 +75,7 @@ def test_what_is_no_file_is_refused_with_its_path(file: InputFile) -> None:
         to_laid({"a/b": file}, {})
 
 
-@pytest.mark.parametrize(
-    "file", [InputFile(size=-1), InputFile(size=1, data=""), InputFile(size=1, base64="")]
-)
+@pytest.mark.parametrize("file", [InputFile(size=1, data=""), InputFile(size=1, base64="")])
 def test_a_size_stands_alone(file: InputFile) -> None:
     with pytest.raises(InvalidParamsError, match="files: a/b: "):
         following({"a/b": file}, 100)
