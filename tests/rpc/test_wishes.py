@@ -62,8 +62,8 @@ async def test_a_large_file_that_is_no_text_comes_back_whole(service: Service, w
     data = bytes(range(256)) * 1000
 
     async def write(process: Process) -> int:
-        process.guest.work.files["big"] = data
-        process.guest.work.files["folder/"] = b""
+        process.guest.work.files["big"] = bytearray(data)
+        process.guest.work.files["folder/"] = bytearray()
         return 0
 
     service.engine.programs["write"] = write

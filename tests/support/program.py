@@ -158,16 +158,17 @@ async def _env(process: Process, name: str) -> None:
 
 async def _write_file(process: Process, rest: str) -> None:
     path, _, text = rest.partition(" ")
-    process.guest.work.files[path] = text.encode()
+    process.guest.work.files[path] = bytearray(text.encode())
 
 
 async def _fill(process: Process, rest: str) -> None:
     path, _, size = rest.partition(" ")
-    process.guest.work.files[path] = (bytes(range(256)) * (int(size) // 256 + 1))[: int(size)]
+    process.guest.work.files[path] = bytearray(range(256)) * (int(size) // 256 + 1)
+    del process.guest.work.files[path][int(size) :]
 
 
 async def _show(process: Process, path: str) -> None:
-    await process.write(process.guest.work.files[path])
+    await process.write(bytes(process.guest.work.files[path]))
 
 
 async def _value(process: Process, text: str) -> None:

@@ -18,7 +18,7 @@ class WorkFolder:
     """Files by path; what ends in "/" is a folder, and its bytes do not matter."""
 
     def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
+        self.files: dict[str, bytearray] = {}
         self.room = 2**63
         """Bytes that it takes, all together."""
         self.failed = False
@@ -32,15 +32,15 @@ class WorkFolder:
         path = self._laying = payload[_PUT.size :].decode()
         if flags & _PUT_MODE:
             self._modes[path] = mode
-        if not flags & _PUT_AT or path not in self.files:
-            self.files[path] = bytes(self._at)
+        content = bytearray(self.files.get(path, b"") if flags & _PUT_AT else b"")
+        self.files[path] = content.ljust(self._at, b"\0")
 
     def data(self, data: bytes) -> Said:
         if self.failed:
             return
-        whole, at = self.files[self._laying], self._at
+        content = self.files[self._laying]
+        content[self._at : self._at + len(data)] = data
         self._at += len(data)
-        self.files[self._laying] = whole[:at].ljust(at, b"\0") + data + whole[self._at :]
         if sum(map(len, self.files.values())) > self.room:
             self.failed = True
             number = struct.pack("<i", errno.ENOSPC)
@@ -58,7 +58,7 @@ class WorkFolder:
         offset, length = _RANGE.unpack_from(payload)
         path = payload[_RANGE.size :].decode()
         if path in self.files:
-            yield from _whole(self.files[path][offset : offset + length])
+            yield from _whole(bytes(self.files[path][offset : offset + length]))
         else:
             yield Event.FILE_END, struct.pack("<i", errno.ENOENT)
 
