@@ -132,7 +132,7 @@ class Collector:
         self._guest = guest
         self._run = run
         self._bytes_left = most_bytes
-        self._files_left = most_files
+        self._files_left = self._most_files = most_files
         self._reserve = reserve
         self._wanted: list[_Wanted] = []
         self._collection = Collection([], [])
@@ -180,7 +180,7 @@ class Collector:
 
     def _too_much(self, size: int) -> str | None:
         if self._files_left <= 0:
-            return "too many files"
+            return f"too many files: [limits] files is {self._most_files}"
         if size > self._bytes_left:
             return f"{size} bytes; limits.files_total leaves {self._bytes_left}"
         return None
