@@ -48,13 +48,18 @@ _LONG = bytes({*range(0x20)} - {*b"\b\t\n\f\r"})
 _MANY = 65536
 
 
+def count_long(data: bytes) -> int:
+    """How many of them there are."""
+    return len(data) - len(data.translate(None, _LONG))
+
+
 def to_blob(data: bytes) -> Blob:
     """The blob for some bytes: text when they are UTF-8, base64 otherwise.
 
     So are 64 KiB and more that JSON would make more than twice as long, such as zeros.
     """
     try:
-        if len(data) < _MANY or 5 * (len(data) - len(data.translate(None, _LONG))) <= len(data):
+        if len(data) < _MANY or 5 * count_long(data) <= len(data):
             return data.decode()
     except UnicodeDecodeError:
         pass

@@ -103,12 +103,17 @@ def encode(command: Command, payload: bytes = b"") -> bytes:
 
 def encode_data(command: Command, data: bytes) -> bytes:
     """As many frames as the data needs."""
+    return b"".join(encode_each(command, data))
+
+
+def encode_each(command: Command, data: bytes) -> list[bytes]:
+    """The same, one by one."""
     if len(data) <= PAYLOAD_MAX:
-        return encode(command, data) if data else b""
-    return b"".join(
+        return [encode(command, data)] if data else []
+    return [
         encode(command, data[start : start + PAYLOAD_MAX])
         for start in range(0, len(data), PAYLOAD_MAX)
-    )
+    ]
 
 
 def encode_size(size: int) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import Sink
+from sandboxd.run.blobs import decode, encode
 from sandboxd.run.files import matches
 from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
 from sandboxd.run.plan import Plan
@@ -25,8 +26,6 @@ from sandboxd_client.protocol import (
     RunResult,
     SkippedFile,
     State,
-    from_blob,
-    to_blob,
 )
 
 _EVERYTHING = ["**"]
@@ -81,7 +80,7 @@ class FileSession(Session):
         self._budget.take(-_size(before))
         for file in result.files:
             if self._budget.take(file.size):
-                self._files[file.path] = LaidFile(from_blob(file.data), file.mode)
+                self._files[file.path] = LaidFile(await decode(file.data), file.mode)
             else:
                 skipped.append(SkippedFile(file.path, "the daemon holds no more for sessions"))
         return msgspec.structs.replace(
@@ -126,7 +125,7 @@ class FileSession(Session):
             end = None if part.length is None else part.offset + part.length
             data = file.data[part.offset : end]
             await sink.hold(len(data))
-            read.files.append(OutputFile(part.path, len(data), to_blob(data), _mode(file)))
+            read.files.append(OutputFile(part.path, len(data), await encode(data), _mode(file)))
         return read
 
     async def list_files(self) -> list[FileInfo]:

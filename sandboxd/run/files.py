@@ -15,7 +15,8 @@ from wcmatch import glob
 
 from sandboxd.pool.guest import Guest
 from sandboxd.run.active import ActiveRun
-from sandboxd_client.protocol import FilePart, OutputFile, SkippedFile, to_blob
+from sandboxd.run.blobs import encode
+from sandboxd_client.protocol import FilePart, OutputFile, SkippedFile
 
 _PATH_MAX = 4095
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.BRACE
@@ -194,6 +195,6 @@ class Collector:
             if error:
                 self._skip(entry.path, os.strerror(error))
             else:
-                file = OutputFile(entry.path, len(data), to_blob(data), entry.mode)
+                file = OutputFile(entry.path, len(data), await encode(data), entry.mode)
                 self._collection.files.append(file)
         return self._collection

@@ -27,10 +27,10 @@ class LaidFile(Struct, frozen=True):
     offset: int | None = None
     """None for all of a file, which is laid anew."""
 
-    def frames(self, path: str) -> bytes:
+    def frames(self, path: str) -> list[bytes]:
         """The frames that lay it."""
         begin = frames.encode_put(path, self.mode, self.offset)
-        return begin + frames.encode_data(Command.DATA, self.data)
+        return [begin, *frames.encode_each(Command.DATA, self.data)]
 
 
 Files = Mapping[str, LaidFile]
@@ -92,13 +92,13 @@ def _default_mode(data: bytes) -> int | None:
     return _EXECUTABLE if data.startswith(_SCRIPT) else None
 
 
-def encode_files(files: Files, most: int, code_name: str) -> bytes:
+def encode_files(files: Files, most: int, code_name: str) -> list[bytes]:
     """The frames that lay files in the work folder.
 
     Raises InvalidParamsError for a path that leaves it, PayloadTooLargeError past `most`.
     """
     check_files(files, most, code_name)
-    return b"".join(file.frames(path) for path, file in files.items())
+    return [frame for path, file in files.items() for frame in file.frames(path)]
 
 
 def check_files(files: Files, most: int, code_name: str) -> None:

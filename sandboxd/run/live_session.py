@@ -309,7 +309,7 @@ class LiveSession(Session):
         for path, file in files.items():
             if (file.offset or 0) + len(file.data) > tmp:
                 raise not_laid(errno.ENOSPC, path, tmp)
-            self._lease.guest.write_file(file.frames(path))
+            self._lease.guest.write_file(b"".join(file.frames(path)))
             _, error = await self._talk.life.next_file()
             if error:
                 raise not_laid(error, path, tmp)

@@ -84,7 +84,7 @@ def prepare(
         )
     parts = [frames.encode_size(limits.tmp)] if limits.tmp != tmp else []
     if request.files:
-        parts.append(encode_files(request.files, limits.files_total, language.code_name))
+        parts += encode_files(request.files, limits.files_total, language.code_name)
     parts += [
         frames.encode_data(Command.CODE, request.code.encode()),
         frames.encode_data(Command.MESSAGE, message),

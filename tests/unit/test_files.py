@@ -41,7 +41,7 @@ def modes(frames: bytes) -> dict[str, tuple[int, int, int]]:
 
 
 def encode(files: dict[str, str | InputFile], most: int) -> bytes:
-    return encode_files(to_laid(files, {}), most, "main.py")
+    return b"".join(encode_files(to_laid(files, {}), most, "main.py"))
 
 
 def test_text_and_bytes_are_laid_as_they_are_and_empty_files_too() -> None:
@@ -55,7 +55,7 @@ def test_content_may_stand_in_any_of_its_forms() -> None:
         "b": InputFile(data=Base64("eA==")),
         "c": InputFile(size=1),
     }
-    frames = encode_files(to_laid(files, {"c": b"x"}), 3, "main.py")
+    frames = b"".join(encode_files(to_laid(files, {"c": b"x"}), 3, "main.py"))
     assert laid(frames) == {"a": b"x", "b": b"x", "c": b"x"}
 
 
