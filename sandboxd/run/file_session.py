@@ -13,7 +13,7 @@ import msgspec
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import Sink
 from sandboxd.run.blobs import decode, encode
-from sandboxd.run.files import matches
+from sandboxd.run.files import Room, matches
 from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
 from sandboxd.run.plan import Plan
 from sandboxd.run.runner import Runner
@@ -115,17 +115,23 @@ class FileSession(Session):
             self.touch()
 
     async def read_files(self, parts: list[FilePart], sink: Sink) -> FilesRead:
-        read = FilesRead([], [])
         self.touch()
+        read = FilesRead([], [])
+        room = Room(self._plan.limits.files_total, self._runner.config.limits.files)
+        found: list[tuple[str, bytes, LaidFile]] = []
         for part in parts:
             check_path(part.path, self.language.code_name)
-            if (file := self._files.get(part.path)) is None:
+            file = self._files.get(part.path)
+            data = b"" if file is None else _part(file.data, part)
+            if file is None:
                 read.files_skipped.append(SkippedFile(part.path, "no such file"))
-                continue
-            end = None if part.length is None else part.offset + part.length
-            data = file.data[part.offset : end]
-            await sink.hold(len(data))
-            read.files.append(OutputFile(part.path, len(data), await encode(data), _mode(file)))
+            elif why := room.take(len(data)):
+                read.files_skipped.append(SkippedFile(part.path, why))
+            else:
+                found.append((part.path, data, file))
+        await sink.hold(sum(len(data) for _, data, _ in found))
+        for path, data, file in found:
+            read.files.append(OutputFile(path, len(data), await encode(data), _mode(file)))
         return read
 
     async def list_files(self) -> list[FileInfo]:
@@ -143,6 +149,11 @@ def _over(there: LaidFile | None, file: LaidFile) -> LaidFile:
     before = b"" if there is None else there.data
     data = before[: file.offset].ljust(file.offset, b"\0") + file.data
     return LaidFile(data + before[len(data) :], mode)
+
+
+def _part(data: bytes, part: FilePart) -> bytes:
+    end = None if part.length is None else part.offset + part.length
+    return data[part.offset : end]
 
 
 def _mode(file: LaidFile) -> int:

@@ -6,6 +6,7 @@ link; what is decided here is which, and how much.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +23,8 @@ _PATH_MAX = 4095
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.BRACE
 _DEEP = ("**", "{")
 """What may stand for any number of folders in a pattern."""
+_TURN = 64
+"""Entries that are looked at before the loop has its turn."""
 _REGULAR, _FOLDER = "f", "d"
 _NAMES = {"f": "file", "d": "folder", "l": "link", "p": "pipe", "s": "socket"}
 _KINDS = {
@@ -109,6 +112,24 @@ async def list_entries(guest: Guest, run: ActiveRun) -> tuple[list[Entry], int]:
     return sorted(parse_listing(listing), key=lambda entry: entry.path), error
 
 
+class Room:
+    """What may come back still."""
+
+    def __init__(self, most_bytes: int, most_files: int) -> None:
+        self._bytes = most_bytes
+        self._most_files = self._files = most_files
+
+    def take(self, size: int) -> str | None:
+        """Makes room for a file; or says why there is none."""
+        if self._files == 0:
+            return f"too many files: [limits] files is {self._most_files}"
+        if size > self._bytes:
+            return f"{size} bytes; limits.files_total leaves {self._bytes}"
+        self._bytes -= size
+        self._files -= 1
+        return None
+
+
 class _Wanted(NamedTuple):
     entry: Entry
     offset: int
@@ -125,22 +146,21 @@ class Collector:
         self,
         guest: Guest,
         run: ActiveRun,
-        *,
-        most_bytes: int,
-        most_files: int,
+        room: Room,
         reserve: Callable[[int], Awaitable[None]],
     ) -> None:
         self._guest = guest
         self._run = run
-        self._bytes_left = most_bytes
-        self._files_left = self._most_files = most_files
+        self._room = room
         self._reserve = reserve
         self._wanted: list[_Wanted] = []
         self._collection = Collection([], [])
 
     async def matching(self, patterns: list[str]) -> Collection:
         """The files that the patterns name. Raises RunLostError."""
-        for entry in await self._list():
+        for number, entry in enumerate(await self._list()):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
             if entry.kind != _FOLDER:
                 if matches(entry.path, patterns):
                     self._want(entry)
@@ -150,7 +170,8 @@ class Collector:
 
     async def parts(self, parts: list[FilePart]) -> Collection:
         """Parts of files, in that order. Raises RunLostError."""
-        entries = {entry.path: entry for entry in await self._list()}
+        # An escaped name never stands in for a file that is really called so.
+        entries = {entry.path: entry for entry in await self._list() if entry.exact}
         for part in parts:
             if (entry := entries.get(part.path)) is None:
                 self._skip(part.path, "no such file")
@@ -172,19 +193,10 @@ class Collector:
     def _want(self, entry: Entry, offset: int = 0, length: int | None = None) -> None:
         size = max(0, entry.size - offset)
         size = size if length is None else min(size, length)
-        if why := entry.obstacle or self._too_much(size):
+        if why := entry.obstacle or self._room.take(size):
             self._skip(entry.path, why)
-            return
-        self._bytes_left -= size
-        self._files_left -= 1
-        self._wanted.append(_Wanted(entry, offset, size))
-
-    def _too_much(self, size: int) -> str | None:
-        if self._files_left <= 0:
-            return f"too many files: [limits] files is {self._most_files}"
-        if size > self._bytes_left:
-            return f"{size} bytes; limits.files_total leaves {self._bytes_left}"
-        return None
+        else:
+            self._wanted.append(_Wanted(entry, offset, size))
 
     async def _read(self) -> Collection:
         await self._reserve(sum(wanted.length for wanted in self._wanted))

@@ -23,7 +23,7 @@ from sandboxd.pool.pool import Lease
 from sandboxd.run.active import PutFailedError, RunLostError, Sink
 from sandboxd.run.conversation import Cell, Conversation
 from sandboxd.run.driver import SESSION, encode_piece, encode_reminder, shown_files
-from sandboxd.run.files import Collection, Collector, list_entries
+from sandboxd.run.files import Collection, Collector, Room, list_entries
 from sandboxd.run.laid import Files, check_files, check_path, not_laid
 from sandboxd.run.plan import Plan, prepare
 from sandboxd.run.result import to_result
@@ -318,9 +318,8 @@ class LiveSession(Session):
         return Collector(
             self._lease.guest,
             self._talk.life,
-            most_bytes=most,
-            most_files=self._runner.config.limits.files,
-            reserve=sink.hold,
+            Room(most, self._runner.config.limits.files),
+            sink.hold,
         )
 
 

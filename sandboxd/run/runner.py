@@ -28,7 +28,7 @@ from sandboxd.metrics import RunSample
 from sandboxd.pool.fleet import Fleet
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
-from sandboxd.run.files import Collection, Collector
+from sandboxd.run.files import Collection, Collector, Room
 from sandboxd.run.imports import fitting
 from sandboxd.run.laid import not_laid
 from sandboxd.run.limits import resolve, to_resources
@@ -263,9 +263,8 @@ class Runner:
         collector = Collector(
             lease.guest,
             active,
-            most_bytes=plan.limits.files_total,
-            most_files=self.config.limits.files,
-            reserve=sink.hold,
+            Room(plan.limits.files_total, self.config.limits.files),
+            sink.hold,
         )
         try:
             collection = await collector.matching(plan.request.outputs)

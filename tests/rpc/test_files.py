@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from sandboxd.config import Config, LimitsConfig, RpcConfig, Size
+from sandboxd.config import (
+    Config,
+    LimitsConfig,
+    LimitValues,
+    MaximumValues,
+    RpcConfig,
+    Size,
+)
 from tests.support.service import SMALL, Service, replace
 from tests.support.wait import until
 from tests.support.wire import Wire, blob_bytes
@@ -265,6 +272,27 @@ async def test_parts_of_files_are_read_and_written(wire: Wire, language: str) ->
     backwards = {"session": session, "paths": [{"path": "f", "offset": -1}]}
     error = await wire.error(wire.ask("files.read", backwards))
     assert error["code"] == INVALID_PARAMS
+
+
+@pytest.mark.parametrize("language", ["python", "go"])
+async def test_what_is_read_of_a_session_at_once_is_bounded_however_often_it_is_asked_for(
+    tmp_path: Path, language: str
+) -> None:
+    most = MaximumValues(files_total=Size(25))
+    limits = LimitsConfig(default=LimitValues(files_total=Size(25)), max=most, files=3)
+    async with (
+        Service(tmp_path, replace(SMALL, limits=limits)) as service,
+        Wire(service.socket) as wire,
+    ):
+        files = {"ten": "0123456789", "one": "1"}
+        opened = await wire.call("session.open", {"language": language, "files": files})
+        paths = ["ten", "ten", "ten", "one", "one"]
+        read = await wire.call("files.read", {"session": opened["session"], "paths": paths})
+        assert [each["path"] for each in read["files"]] == ["ten", "ten", "one"]
+        assert [each["why"] for each in read["files_skipped"]] == [
+            "10 bytes; limits.files_total leaves 5",
+            "too many files: [limits] files is 3",
+        ]
 
 
 @pytest.mark.parametrize("language", ["python", "go"])
