@@ -308,7 +308,8 @@ class RunParams(Params, frozen=True):
     files: dict[str, str | InputFile] = {}
     """Laid in the work folder before the run, by relative path."""
     outputs: list[str] = []
-    """Globs, relative to the work folder, whose regular files come back."""
+    """Globs, relative to the work folder, whose regular files come back; a folder's plain
+    name stands for all that is in it."""
     network: bool = False
     """True needs the operator's leave."""
     read_only: bool = True

@@ -13,7 +13,7 @@ import msgspec
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import Sink
 from sandboxd.run.blobs import decode, encode
-from sandboxd.run.files import Room, matches
+from sandboxd.run.files import Room, matches, with_folders
 from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
 from sandboxd.run.plan import Plan
 from sandboxd.run.runner import Runner
@@ -67,7 +67,7 @@ class FileSession(Session):
         self.opened()
 
     async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
-        wanted = plan.request.outputs
+        wanted = with_folders(plan.request.outputs)
         request = msgspec.structs.replace(
             plan.request,
             env={**self._plan.request.env, **plan.request.env},

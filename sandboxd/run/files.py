@@ -84,6 +84,13 @@ def matches(path: str, patterns: list[str]) -> bool:
     return bool(glob.globmatch(path, patterns, flags=_GLOB))
 
 
+def with_folders(patterns: list[str]) -> list[str]:
+    """The patterns, of which those that are plain names may name folders too: all that is
+    in them is meant."""
+    plain = [each.rstrip("/") for each in patterns if not glob.is_magic(each, flags=_GLOB)]
+    return [*patterns, *(f"{each}/**" for each in plain)]
+
+
 def may_match_below(folder: str, patterns: list[str]) -> bool:
     """Whether something in that folder, or below, could be what a pattern names."""
     return any(_may_match_below(folder.split("/"), pattern) for pattern in patterns)
@@ -158,6 +165,7 @@ class Collector:
 
     async def matching(self, patterns: list[str]) -> Collection:
         """The files that the patterns name. Raises RunLostError."""
+        patterns = with_folders(patterns)
         for number, entry in enumerate(await self._list()):
             if number % _TURN == 0:
                 await asyncio.sleep(0)

@@ -150,6 +150,26 @@ open("long", "w").close()
     assert (other.files, other.files_skipped) == ([], [])
 
 
+@pytest.mark.parametrize("language", ["bash", "go"])
+def test_a_folder_comes_back_by_its_name(client: Client, language: str) -> None:
+    """Also in a session, whichever of the two kinds it is of."""
+    code = {
+        "bash": "mkdir -p out/deep; echo 1 > out/a; echo 2 > out/deep/b; echo 3 > other",
+        "go": """package main
+import "os"
+func main() {
+    os.MkdirAll("out/deep", 0o755)
+    os.WriteFile("out/a", []byte("1\\n"), 0o644)
+    os.WriteFile("out/deep/b", []byte("2\\n"), 0o644)
+    os.WriteFile("other", nil, 0o644)
+}""",
+    }[language]
+    folder = {"out/a": b"1\n", "out/deep/b": b"2\n"}
+    assert data(client.run(language, code, outputs=["out"])) == folder
+    with client.session(language) as session:
+        assert data(session.run(code, outputs=["out/"])) == folder
+
+
 @pytest.mark.parametrize("language", STANDARD)
 def test_nothing_of_ours_is_among_the_files(client: Client, language: str) -> None:
     result = client.run(language, STANDARD[language].hello, files={"given": ""}, outputs=["**"])

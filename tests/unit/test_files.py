@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from sandboxd.errors import InvalidParamsError, PayloadTooLargeError
 from sandboxd.guest.frames import PAYLOAD_MAX, Command, FrameReader
-from sandboxd.run.files import Entry, may_match_below, parse_listing
+from sandboxd.run.files import (
+    Entry,
+    matches,
+    may_match_below,
+    parse_listing,
+    with_folders,
+)
 from sandboxd.run.laid import encode_files, following, to_laid
 from sandboxd_client.protocol import Base64, InputFile, WrittenFile
 
@@ -193,3 +199,17 @@ def test_a_folder_that_is_closed_matters_where_a_pattern_may_name_what_is_in_it(
     pattern: str, *, may: bool
 ) -> None:
     assert may_match_below("a/b", [pattern]) is may
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "named"),
+    [
+        *(("out", "out/a", True), ("out/", "out/a/b", True), ("a/b", "a/b/c", True)),
+        *(("out", "out", True), ("out", "outer/a", False), ("*", "out/a", False)),
+        *(("a/b", "a/c", False), ("{a,b}", "a/x", False), ("[a]", "a/x", False)),
+    ],
+)
+def test_a_plain_name_stands_for_a_folder_with_all_that_is_in_it(
+    pattern: str, path: str, *, named: bool
+) -> None:
+    assert matches(path, with_folders([pattern])) is named
