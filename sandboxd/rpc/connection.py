@@ -152,8 +152,8 @@ class Connection(asyncio.Protocol):
         for line in self._lines.feed(data):
             if isinstance(line, LineTooLong):
                 error = PayloadTooLargeError(
-                    f"a line may have {self._hub.config.max_line} bytes ([rpc] max_line), and was "
-                    "not read: files and stdin can follow their request in pieces"
+                    f"a line may have {self._hub.config.max_line} bytes ([rpc] max_line); this "
+                    "one was not read: files and stdin can follow their request in pieces"
                 )
                 identity = dispatch.id_in(line.start)
                 self._write(dispatch.error_line(identity, dispatch.to_error_object(error)))
