@@ -75,6 +75,9 @@ class LimitsConfig(_Section, frozen=True):
     """The largest output, a stream, that a result can hold; more must be streamed."""
     files: int = 1000
     """Files that may come back from one run."""
+    files_held: Size = Size(256 * _MIB)
+    """Bytes of files, beyond what a line holds, that one owner's requests may have on
+    their way at once, and as many their answers; the next ones wait."""
     tmp_inodes: int = 65536
     nofile: int = 1024
 

@@ -78,6 +78,7 @@ def _client() -> Iterator[str]:
         ("Synchronous", "sync", _public("sync")),
         ("Asynchronous", "aio", _public("aio")),
         ("Options and events", "_wire", ["RunOptions", *_public("_wire"), "DebugFacts"]),
+        ("Files that go in", "_files", _public("_files")),
         ("Many programs", "batch", _public("batch")),
         ("Many machines", "ray.cluster", ["SandboxCluster"]),
         ("A session on one of them", "ray.session", ["ClusterSession"]),

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # as `typing` has it, which this is not to import
     from typing import Any
 
+    from sandboxd_client._files import File
     from sandboxd_client._wire import Event, Output, Queued, Started
     from sandboxd_client.aio import AsyncClient, AsyncRunStream
     from sandboxd_client.batch import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:  # as `typing` has it, which this is not to import
     )
     from sandboxd_client.protocol import (
         Base64,
+        FilePart,
         Limits,
         Reuse,
         RunResult,
@@ -74,6 +76,8 @@ __all__ = [
     "ConnectionLostError",
     "EngineUnavailableError",
     "Event",
+    "File",
+    "FilePart",
     "ImageUnavailableError",
     "InvalidLimitsError",
     "InvalidParamsError",
@@ -112,6 +116,7 @@ __all__ = [
 
 
 _HOMES = {
+    "_files": "File",
     "_wire": "Event Output Queued Started",
     "aio": "AsyncClient AsyncRunStream",
     "batch": "Program aimap_programs amap_programs imap_programs map_programs",
@@ -122,7 +127,7 @@ _HOMES = {
         "RemoteError RunNotFoundError SandboxError SessionBusyError "
         "SessionNotFoundError ShuttingDownError StartFailedError UnknownLanguageError"
     ),
-    "protocol": "Base64 Limits Reuse RunResult State Status from_blob to_blob",
+    "protocol": "Base64 FilePart Limits Reuse RunResult State Status from_blob to_blob",
     "session": "AsyncSession Session",
     "sync": "Client RunStream",
 }

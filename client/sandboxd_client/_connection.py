@@ -32,6 +32,8 @@ class Connection:
         self._socket.setblocking(False)
         self.raw = False
         """Whether output was asked to follow its lines as bytes."""
+        self.pieces = False
+        """Whether large files were asked to come ahead of their answer."""
         self._buffer = bytearray(_CHUNK)
         self._start = self._end = 0
         """Where in the buffer what has been read and not been taken is."""

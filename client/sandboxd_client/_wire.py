@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from sandboxd_client._files import Files, wire_files
 from sandboxd_client.errors import SandboxError, from_wire
 from sandboxd_client.protocol import (
-    Base64,
-    Blob,
     ErrorObject,
+    FileForm,
+    FilesOutput,
+    FilesWanted,
     IfBusy,
+    InitializeParams,
     InputParams,
     Limits,
     Method,
+    OutputForm,
     RequestId,
     Reuse,
     RunOutput,
@@ -31,6 +35,8 @@ from sandboxd_client.protocol import (
     to_blob,
 )
 
+STDIN_CHUNK = 64 * 1024
+"""Bytes of stdin in one line."""
 Stdin = bytes | str | Iterable[bytes] | None
 """Given whole as bytes or text, or in pieces, sent as the program takes them."""
 
@@ -72,9 +78,6 @@ class Started(Struct, frozen=True):
 
 Stream = Literal["stdout", "stderr"]
 
-Files = Mapping[str, str | bytes | Base64]
-"""Contents by relative path."""
-
 
 class Output(Struct, frozen=True):
     """Something the program printed."""
@@ -103,6 +106,9 @@ class StdinTaken(Struct, frozen=True):
     count: int
 
 
+Told = FilesWanted | FilesOutput
+"""What is said of the files of a request, or of its answer."""
+
 Event = Started | Output
 """What a stream yields."""
 
@@ -113,6 +119,10 @@ _output = decoder(RunOutput)
 _queued = decoder(RunQueued)
 _started = decoder(RunStarted)
 _stdin = decoder(RunStdin)
+_of_files: dict[str, msgspec.json.Decoder[Told]] = {
+    Method.FILES_WANTED: decoder(FilesWanted),
+    Method.FILES_OUTPUT: decoder(FilesOutput),
+}
 
 
 def request_line(request: RequestId, method: Method, params: Any) -> bytes:
@@ -124,9 +134,26 @@ def notification_line(method: Method, params: Any) -> bytes:
     return _encoder.encode({"jsonrpc": "2.0", "method": method, "params": params}) + b"\n"
 
 
-def input_line(request: RequestId, data: bytes, *, eof: bool = False) -> bytes:
-    params = InputParams(id=request, data=to_blob(data) if data else None, eof=eof)
-    return notification_line(Method.RUN_INPUT, params)
+def input_lines(request: RequestId, data: bytes) -> Iterator[bytes]:
+    """Stdin of a run, in lines of a size that any daemon takes."""
+    for start in range(0, len(data), STDIN_CHUNK):
+        params = InputParams(id=request, data=to_blob(data[start : start + STDIN_CHUNK]))
+        yield notification_line(Method.RUN_INPUT, params)
+
+
+def end_of_input_line(request: RequestId) -> bytes:
+    return notification_line(Method.RUN_INPUT, InputParams(id=request, eof=True))
+
+
+def forms_line(request: RequestId, *, raw: bool = False) -> bytes:
+    """Says how this connection wants its answers. What the daemon answers to it is passed
+    over: one that knows no better goes on as it always did."""
+    params = InitializeParams(
+        client="sandboxd-client",
+        output=OutputForm.RAW if raw else OutputForm.JSON,
+        files=FileForm.PIECES,
+    )
+    return request_line(request, Method.INITIALIZE, params)
 
 
 def parse_line(line: bytes | bytearray | memoryview) -> Incoming:
@@ -146,16 +173,19 @@ def about(message: Incoming) -> RequestId | None:
         return None
 
 
-def to_event(message: Incoming) -> Event | Piece | Queued | StdinTaken | None:
+def _piece(output: RunOutput) -> Piece:
+    stream: Stream = "stdout" if output.stream == "stdout" else "stderr"
+    if isinstance(output.size, int):
+        return Piece(output.seq, stream, output.size, None)
+    data = b"" if output.data is UNSET else from_blob(output.data)
+    return Piece(output.seq, stream, len(data), data)
+
+
+def to_event(message: Incoming) -> Event | Piece | Queued | StdinTaken | Told | None:
     """The event in a notification; None for kinds newer than this client."""
     match message.method:
         case Method.RUN_OUTPUT:
-            output = _output.decode(message.params)
-            stream: Stream = "stdout" if output.stream == "stdout" else "stderr"
-            if isinstance(output.size, int):
-                return Piece(output.seq, stream, output.size, None)
-            data = b"" if output.data is UNSET else from_blob(output.data)
-            return Piece(output.seq, stream, len(data), data)
+            return _piece(_output.decode(message.params))
         case Method.RUN_QUEUED:
             queued = _queued.decode(message.params)
             return Queued(queued.position, queued.estimate)
@@ -164,6 +194,8 @@ def to_event(message: Incoming) -> Event | Piece | Queued | StdinTaken | None:
             return Started(started.run, started.warm, started.queued)
         case Method.RUN_STDIN:
             return StdinTaken(_stdin.decode(message.params).taken)
+        case Method.FILES_WANTED | Method.FILES_OUTPUT as method:
+            return _of_files[method].decode(message.params)
         case _:
             return None
 
@@ -229,12 +261,6 @@ class DebugFacts(TypedDict, total=False):
     signal: int | None
     status: Status | None
     phase: Literal["compile", "run"]
-
-
-def wire_files(files: Files) -> dict[str, Blob]:
-    return {
-        path: to_blob(data) if isinstance(data, bytes) else data for path, data in files.items()
-    }
 
 
 _PLAIN: dict[str, Callable[[Any], Any]] = {

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from sandboxd_client._files import Arriving, pieces, split
 from sandboxd_client._wire import (
+    STDIN_CHUNK,
     DebugFacts,
     Event,
     Incoming,
@@ -25,7 +27,9 @@ from sandboxd_client._wire import (
     Started,
     StdinTaken,
     about,
-    input_line,
+    end_of_input_line,
+    forms_line,
+    input_lines,
     notification_line,
     parse_line,
     request_line,
@@ -37,9 +41,13 @@ from sandboxd_client.errors import ConnectionLostError, NotRunningError, Sandbox
 from sandboxd_client.protocol import (
     STDIN_WINDOW,
     AttachParams,
+    Blob,
     CancelParams,
     DebugParams,
     DebugReport,
+    FilesOutput,
+    FilesRead,
+    FilesWanted,
     HealthResult,
     HistoryGetParams,
     HistoryListParams,
@@ -68,7 +76,6 @@ if TYPE_CHECKING:
     from sandboxd_client.batch import AsyncPrograms, Outcome, Programs, Progress
 
 _Result = TypeVar("_Result")
-_STDIN_CHUNK = 64 * 1024
 _BUFFERED_EVENTS = 256
 """Events a slow consumer may leave lying before the connection is read no further."""
 _LINE_LIMIT = 256 * 1024 * 1024
@@ -93,15 +100,32 @@ class AsyncRunStream:
         self._incoming: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(_BUFFERED_EVENTS)
         self._stdin_sent = 0
         self._stdin_taken = 0
+        self._files_wanted = False
+        self._arriving = Arriving()
         self._result: RunResult | None = None
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        method = Method.RUN_ATTACH if isinstance(self._params, AttachParams) else Method.RUN
-        await self._client._send(
-            request_line(self._request, method, self._params), self._request, self._incoming
-        )
+        attaches = isinstance(self._params, AttachParams)
+        params, following = split(self._params)
+        line = request_line(self._request, Method.RUN_ATTACH if attaches else Method.RUN, params)
+        if not isinstance(self._params, RunParams) or self._params.outputs:
+            await self._client._want_pieces()
+        await self._client._send(line, self._request, self._incoming)
+        if following:
+            try:
+                await self._send_files(following)
+            except BaseException as error:
+                await self.__aexit__(type(error), error, None)
+                raise
         return self
+
+    async def _send_files(self, following: dict[str, Blob]) -> None:
+        """Sends the content that the line had no room for, once it is wanted."""
+        while not self._files_wanted:
+            await self._next()
+        for piece in pieces(self._request, following):
+            await self._client._send(notification_line(Method.FILES_INPUT, piece))
 
     async def __aexit__(
         self,
@@ -139,43 +163,50 @@ class AsyncRunStream:
             raise message
         if message.method is None:
             self._ended = True
-            self._result = to_result(message, RunResult)
+            self._result = self._arriving.put_into(to_result(message, RunResult))
             return None
-        event = to_event(message)
-        if isinstance(event, StdinTaken):
-            self._stdin_taken += event.count
-            return None
-        if isinstance(event, Queued):
-            self.queued = event
-            return None
-        if isinstance(event, Started):
-            self.queued = None
-        if isinstance(event, Piece):
-            if event.data is None:
-                raise SandboxError(
-                    "the daemon sends raw output, which this client has not asked for"
-                )
-            self.seq = event.seq
-            return Output(event.stream, event.data)
-        return event
+        return self._digest(message)
+
+    def _digest(self, message: Incoming) -> Event | None:
+        match event := to_event(message):
+            case Piece():
+                if event.data is None:
+                    raise SandboxError(
+                        "the daemon sends raw output, which this client has not asked for"
+                    )
+                self.seq = event.seq
+                return Output(event.stream, event.data)
+            case Started():
+                self.queued = None
+                return event
+            case Queued():
+                self.queued = event
+            case StdinTaken():
+                self._stdin_taken += event.count
+            case FilesWanted():
+                self._files_wanted = True
+            case FilesOutput():
+                self._arriving.add(event)
+        return None
 
     async def send_stdin(self, data: bytes) -> None:
         """Sends stdin to a run that was started with it streamed."""
         self._stdin_sent += len(data)
-        await self._client._send(input_line(self._request, data))
+        for line in input_lines(self._request, data):
+            await self._client._send(line)
 
     async def end_stdin(self) -> None:
-        await self._client._send(input_line(self._request, b"", eof=True))
+        await self._client._send(end_of_input_line(self._request))
 
     async def feed(self, chunks: Iterable[bytes]) -> None:
         """Sends all of stdin as the program takes it, passing over events meanwhile."""
         for chunk in chunks:
-            for start in range(0, len(chunk), _STDIN_CHUNK):
-                while self._stdin_sent - self._stdin_taken > STDIN_WINDOW - _STDIN_CHUNK:
+            for start in range(0, len(chunk), STDIN_CHUNK):
+                while self._stdin_sent - self._stdin_taken > STDIN_WINDOW - STDIN_CHUNK:
                     if self._ended:
                         return
                     await self._next()
-                await self.send_stdin(chunk[start : start + _STDIN_CHUNK])
+                await self.send_stdin(chunk[start : start + STDIN_CHUNK])
         await self.end_stdin()
 
     async def cancel(self) -> None:
@@ -199,6 +230,8 @@ class AsyncClient:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
+        self._pieces = False
+        """Whether this connection was asked for files in pieces."""
 
     async def __aenter__(self) -> Self:
         await self._connect()
@@ -279,6 +312,7 @@ class AsyncClient:
 
     async def initialize(self) -> InitializeResult:
         params = InitializeParams(client="sandboxd-client")
+        self._pieces = False  # as these params say
         return await self._call(Method.INITIALIZE, params, InitializeResult)
 
     async def languages(self) -> list[LanguageInfo]:
@@ -315,15 +349,31 @@ class AsyncClient:
 
     async def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
         request = self._next_id()
-        answer: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue()
+        answer: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(_BUFFERED_EVENTS)
+        arriving = Arriving()
+        params, following = split(params)
+        if kind is FilesRead:
+            await self._want_pieces()
         try:
             await self._send(request_line(request, method, params), request, answer)
-            message = await answer.get()
+            while not isinstance(message := await answer.get(), SandboxError):
+                if message.method is None:
+                    return arriving.put_into(to_result(message, kind))
+                match to_event(message):
+                    case FilesWanted():
+                        for piece in pieces(request, following):
+                            await self._send(notification_line(Method.FILES_INPUT, piece))
+                    case FilesOutput() as output:
+                        arriving.add(output)
         finally:
             self._forget(request)
-        if isinstance(message, SandboxError):
-            raise message
-        return to_result(message, kind)
+        raise message
+
+    async def _want_pieces(self) -> None:
+        await self._connect()
+        if not self._pieces:
+            self._pieces = True
+            await self._send(forms_line(self._next_id()))
 
     @property
     def _connected(self) -> bool:
@@ -361,6 +411,7 @@ class AsyncClient:
                     )
                 except OSError as error:
                     raise NotRunningError(self.socket, error.strerror or str(error)) from None
+                self._pieces = False
                 self._reading = asyncio.create_task(self._read(reader), name="sandboxd-client")
             return self._writer
 

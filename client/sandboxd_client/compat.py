@@ -27,6 +27,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from sandboxd_client._files import given
 from sandboxd_client._wire import DebugFacts, Stdin
 from sandboxd_client.batch import Program, Stop, run_program
 from sandboxd_client.errors import (
@@ -348,7 +349,7 @@ def _to_execution(result: RunResult, program: Program, limits: ResourceLimits) -
         output_files={
             file.path: from_blob(file.data)
             for file in result.files
-            if laid.get(file.path) != file.data
+            if file.path not in laid or given(laid[file.path]) != file.data
         },
         files_skipped={file.path: file.why for file in result.files_skipped},
         language=result.language,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import enum
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -47,13 +48,18 @@ _LONG = bytes({*range(0x20)} - {*b"\b\t\n\f\r"})
 _MANY = 65536
 
 
+def count_long(data: bytes) -> int:
+    """How many of them there are."""
+    return len(data) - len(data.translate(None, _LONG))
+
+
 def to_blob(data: bytes) -> Blob:
     """The blob for some bytes: text when they are UTF-8, base64 otherwise.
 
     So are 64 KiB and more that JSON would make more than twice as long, such as zeros.
     """
     try:
-        if len(data) < _MANY or 5 * (len(data) - len(data.translate(None, _LONG))) <= len(data):
+        if len(data) < _MANY or 5 * count_long(data) <= len(data):
             return data.decode()
     except UnicodeDecodeError:
         pass
@@ -65,6 +71,28 @@ def from_blob(blob: Blob) -> bytes:
     if isinstance(blob, str):
         return blob.encode()
     return base64.b64decode(blob.base64, validate=True)
+
+
+def blob_size(blob: Blob) -> int:
+    """The bytes that a blob stands for, as far as its base64 is well-formed."""
+    if isinstance(blob, str):
+        return len(blob) if blob.isascii() else len(blob.encode())
+    return len(blob.base64) // 4 * 3 - blob.base64[-2:].count("=")
+
+
+def blob_pieces(blob: Blob) -> Iterator[Blob]:
+    """A blob's content in pieces that any line has room for."""
+    if isinstance(blob, str):
+        yield from (blob[at : at + FILE_PIECE] for at in range(0, len(blob), FILE_PIECE))
+        return
+    text = blob.base64
+    yield from (Base64(text[at : at + FILE_PIECE]) for at in range(0, len(text), FILE_PIECE))
+
+
+FILE_PIECE = 128 * 1024
+"""Characters of a file in one notification: of base64 a multiple of four."""
+FILES_INLINE = 1024 * 1024
+"""Bytes of files that a line has of its own; what is beyond goes in pieces."""
 
 
 # --- sizes ---
@@ -173,11 +201,21 @@ class OutputForm(enum.StrEnum):
     """As `size` bytes right behind the notification's line, instead of in `data`."""
 
 
+class FileForm(enum.StrEnum):
+    """How an answer carries files."""
+
+    INLINE = "inline"
+    PIECES = "pieces"
+    """Where they are large, in `files.output` notifications before it, `data` being empty."""
+
+
 class InitializeParams(Params, frozen=True):
     client: str | None = None
     protocol: int | None = None
     output: OutputForm = OutputForm.JSON
     """For this connection, from here on."""
+    files: FileForm = FileForm.INLINE
+    """The same."""
 
 
 class StdinObject(Params, frozen=True):
@@ -186,6 +224,38 @@ class StdinObject(Params, frozen=True):
 
     base64: str | None = None
     stream: bool = False
+
+
+_Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class InputFile(Params, frozen=True):
+    """A file that goes in, where text alone does not tell all of it. Its content is
+    `base64` or `data`, or follows the request and has `size` bytes: the daemon says
+    `files.wanted`, and takes it in `files.input` notifications."""
+
+    base64: str | None = None
+    data: str | Base64 | None = None
+    size: _Bytes | None = None
+    mode: int | None = None
+    """Its permission bits, such as 493 (0o755). Without, what begins with `#!` can be
+    executed (0o755), and another file that is new is 0o644."""
+
+
+class WrittenFile(InputFile, frozen=True):
+    """A file of `files.write`."""
+
+    offset: _Bytes | None = None
+    """Where the content goes in a file that is there already, and keeps the rest. One that
+    has no such file begins with zeros."""
+
+
+class FilePart(Params, frozen=True):
+    """A part of a file; without `length` all of it from the offset on."""
+
+    path: str
+    offset: _Bytes = 0
+    length: _Bytes | None = None
 
 
 class Limits(Params, frozen=True):
@@ -235,10 +305,11 @@ class RunParams(Params, frozen=True):
     env: dict[str, str] = {}
     stdin: str | StdinObject | None = None
     limits: Limits = Limits()
-    files: dict[str, str | Base64] = {}
+    files: dict[str, str | InputFile] = {}
     """Laid in the work folder before the run, by relative path."""
     outputs: list[str] = []
-    """Globs, relative to the work folder, whose regular files come back."""
+    """Globs, relative to the work folder, whose regular files come back; a folder's plain
+    name stands for all that is in it."""
     network: bool = False
     """True needs the operator's leave."""
     read_only: bool = True
@@ -287,6 +358,15 @@ class InputParams(Params, frozen=True):
     eof: bool = False
 
 
+class FilesInputParams(Params, frozen=True):
+    """`files.input`, a notification: more of a file whose content follows request `id`.
+    It may come once `files.wanted` has said so; a file is whole when it has its size."""
+
+    id: RequestId
+    path: str
+    data: Blob
+
+
 class CancelParams(Params, frozen=True):
     """`$/cancelRequest`, a notification."""
 
@@ -304,7 +384,7 @@ class SessionOpenParams(Params, frozen=True):
     """A named profile of the language instead of its own."""
     packages: list[str] = []
     env: dict[str, str] = {}
-    files: dict[str, str | Base64] = {}
+    files: dict[str, str | InputFile] = {}
     ttl: float | None = None
     """Seconds that it may lie unused; None stands for the operator's default."""
     keep: bool = False
@@ -317,12 +397,12 @@ class SessionParams(Params, frozen=True):
 
 class FilesWriteParams(Params, frozen=True):
     session: str
-    files: dict[str, str | Base64]
+    files: dict[str, str | WrittenFile]
 
 
 class FilesReadParams(Params, frozen=True):
     session: str
-    paths: list[str]
+    paths: list[str | FilePart]
 
 
 class FilesListParams(Params, frozen=True):
@@ -414,10 +494,12 @@ class RunError(Struct, frozen=True):
     message: str
 
 
-class OutputFile(Struct, frozen=True):
+class OutputFile(Struct, frozen=True, omit_defaults=True):
     path: str
     size: int
     data: Blob
+    mode: int | None = None
+    """Its permission bits; None where it was not read from a file."""
 
     @property
     def content(self) -> bytes:
@@ -426,7 +508,8 @@ class OutputFile(Struct, frozen=True):
 
 
 class SkippedFile(Struct, frozen=True):
-    """A file that `outputs` named and that did not come back."""
+    """Something that `outputs` named and that did not come back, or a folder that could
+    not be looked into and may have such. What is not UTF-8 in a name is escaped: `\\xc3`."""
 
     path: str
     why: str
@@ -693,6 +776,21 @@ class RunStdin(Struct, frozen=True):
     taken: int
 
 
+class FilesWanted(Struct, frozen=True):
+    """`files.wanted`: there is room for the files whose content follows the request."""
+
+    id: RequestId
+
+
+class FilesOutput(Struct, frozen=True):
+    """`files.output`: more of a file, before the answer to a request."""
+
+    id: RequestId
+    index: int
+    """Its place among the `files` of the answer."""
+    data: Blob
+
+
 STDIN_WINDOW = 1024 * 1024
 """Bytes of streamed stdin that the daemon holds for a program that is not reading."""
 
@@ -720,6 +818,9 @@ class Method(enum.StrEnum):
     FILES_WRITE = "files.write"
     FILES_READ = "files.read"
     FILES_LIST = "files.list"
+    FILES_WANTED = "files.wanted"
+    FILES_INPUT = "files.input"
+    FILES_OUTPUT = "files.output"
     DISCOVER = "rpc.discover"
 
 

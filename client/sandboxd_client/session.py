@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
-from sandboxd_client._wire import Files, RunOptions, wire_files
+from sandboxd_client._files import Files, wire_files, written_files
+from sandboxd_client._wire import RunOptions
 from sandboxd_client.errors import ConnectionLostError, NotRunningError, SessionNotFoundError
 from sandboxd_client.protocol import (
     FileInfo,
+    FilePart,
     FilesListParams,
     FilesRead,
     FilesReadParams,
@@ -89,11 +91,12 @@ class SessionFiles(_Base):
         raise NotImplementedError
 
     def write_files(self, files: Files) -> None:
-        params = FilesWriteParams(session=self.id, files=wire_files(files))
+        """Lays files anew, or with an offset writes into those that are there; see `File`."""
+        params = FilesWriteParams(session=self.id, files=written_files(files))
         self._ask(Method.FILES_WRITE, params, Nothing)
 
-    def read_files(self, paths: Iterable[str]) -> FilesRead:
-        """Regular files; those that do not come are listed with the reason."""
+    def read_files(self, paths: Iterable[str | FilePart]) -> FilesRead:
+        """Regular files, or parts of them; what does not come is listed with the reason."""
         params = FilesReadParams(session=self.id, paths=list(paths))
         return self._ask(Method.FILES_READ, params, FilesRead)
 
@@ -185,11 +188,11 @@ class AsyncSession(_Base):
         return self._client.stream(self.language, code, **self._its(options))
 
     async def write_files(self, files: Files) -> None:
-        params = FilesWriteParams(session=self.id, files=wire_files(files))
+        params = FilesWriteParams(session=self.id, files=written_files(files))
         await self._client._call(Method.FILES_WRITE, params, Nothing)
 
-    async def read_files(self, paths: Iterable[str]) -> FilesRead:
-        """Regular files; those that do not come are listed with the reason."""
+    async def read_files(self, paths: Iterable[str | FilePart]) -> FilesRead:
+        """Regular files, or parts of them; what does not come is listed with the reason."""
         params = FilesReadParams(session=self.id, paths=list(paths))
         return await self._client._call(Method.FILES_READ, params, FilesRead)
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from msgspec import structs
 
 from sandboxd_client._connection import Connection
+from sandboxd_client._files import Arriving, pieces, split
 from sandboxd_client._wire import (
+    STDIN_CHUNK,
     DebugFacts,
     Event,
     Incoming,
@@ -29,7 +31,9 @@ from sandboxd_client._wire import (
     RunOptions,
     Started,
     StdinTaken,
-    input_line,
+    end_of_input_line,
+    forms_line,
+    input_lines,
     notification_line,
     parse_line,
     request_line,
@@ -41,9 +45,13 @@ from sandboxd_client.errors import ConnectionLostError
 from sandboxd_client.protocol import (
     STDIN_WINDOW,
     AttachParams,
+    Blob,
     CancelParams,
     DebugParams,
     DebugReport,
+    FilesOutput,
+    FilesRead,
+    FilesWanted,
     HealthResult,
     HistoryGetParams,
     HistoryListParams,
@@ -54,7 +62,6 @@ from sandboxd_client.protocol import (
     Method,
     NoParams,
     Nothing,
-    OutputForm,
     Params,
     RunParams,
     RunRecord,
@@ -72,7 +79,6 @@ if TYPE_CHECKING:
     from sandboxd_client.batch import Outcome, Programs, Progress
 
 _Result = TypeVar("_Result")
-_STDIN_CHUNK = 64 * 1024
 
 
 class RunStream:
@@ -102,23 +108,33 @@ class RunStream:
         """Output whose bytes, or the last of them, have not arrived yet."""
         self._keeps_count = not isinstance(params, RunParams) or params.keep
         """Pieces are handed out whole, so that `seq` tells what the caller has."""
+        self._has_outputs = not isinstance(params, RunParams) or bool(params.outputs)
+        self._files_wanted = False
+        self._arriving = Arriving()
         self._result: RunResult | None = None
         self._ended = False
 
     def __enter__(self) -> Self:
         self._connection = self._client._acquire()
         self._request = self._client._next_id()
+        params, following = split(self._params)
         try:
-            if self._streams and not self._connection.raw:
-                # Its answer is passed over: a daemon that knows no better sends JSON.
-                raw = InitializeParams(client="sandboxd-client", output=OutputForm.RAW)
-                self._connection.send(request_line(self._client._next_id(), Method.INITIALIZE, raw))
-                self._connection.raw = True
-            self._connection.send(request_line(self._request, self._method, self._params))
+            self._client._agree(self._connection, raw=self._streams, pieces=self._has_outputs)
+            self._connection.send(request_line(self._request, self._method, params))
+            if following:
+                self._send_files(following)
         except BaseException:
             self._connection.close()
             raise
         return self
+
+    def _send_files(self, following: dict[str, Blob]) -> None:
+        """Sends the content that the line had no room for, once it is wanted."""
+        while not self._files_wanted:
+            if self._next() is None and not self._files_wanted:
+                self._connection.wait()
+        for piece in pieces(self._request, following):
+            self._connection.send(notification_line(Method.FILES_INPUT, piece))
 
     def __exit__(
         self,
@@ -188,24 +204,26 @@ class RunStream:
         if message.method is None:
             if message.id in (self._request, None):  # None: the line was not understood
                 self._ended = True
-                self._result = to_result(message, RunResult)
+                self._result = self._arriving.put_into(to_result(message, RunResult))
             return None
-        event = to_event(message)
-        if isinstance(event, StdinTaken):
-            self._stdin_taken += event.count
-            return None
-        if isinstance(event, Queued):
-            self.queued = event
-            return None
-        if isinstance(event, Started):
-            self.queued = None
-        if isinstance(event, Piece):
-            if event.data is None:
+        match event := to_event(message):
+            case Piece():
+                if event.data is not None:
+                    self.seq = event.seq
+                    return Output(event.stream, event.data)
                 self._raw = event
-                return None
-            self.seq = event.seq
-            return Output(event.stream, event.data)
-        return event
+            case Started():
+                self.queued = None
+                return event
+            case Queued():
+                self.queued = event
+            case StdinTaken():
+                self._stdin_taken += event.count
+            case FilesWanted():
+                self._files_wanted = True
+            case FilesOutput():
+                self._arriving.add(event)
+        return None
 
     @property
     def stdin_room(self) -> int:
@@ -215,21 +233,22 @@ class RunStream:
     def send_stdin(self, data: bytes) -> None:
         """Sends stdin to a run that was started with it streamed."""
         self._stdin_sent += len(data)
-        self._connection.send(input_line(self._request, data))
+        for line in input_lines(self._request, data):
+            self._connection.send(line)
 
     def end_stdin(self) -> None:
-        self._connection.send(input_line(self._request, b"", eof=True))
+        self._connection.send(end_of_input_line(self._request))
 
     def feed(self, chunks: Iterable[bytes]) -> None:
         """Sends all of stdin as the program takes it, passing over events meanwhile."""
         for chunk in chunks:
-            for start in range(0, len(chunk), _STDIN_CHUNK):
-                while self.stdin_room < _STDIN_CHUNK and not self._ended:
+            for start in range(0, len(chunk), STDIN_CHUNK):
+                while self.stdin_room < STDIN_CHUNK and not self._ended:
                     if self._next() is None and not self._ended:
                         self._connection.wait()
                 if self._ended:
                     return
-                self.send_stdin(chunk[start : start + _STDIN_CHUNK])
+                self.send_stdin(chunk[start : start + STDIN_CHUNK])
         self.end_stdin()
 
     def cancel(self) -> None:
@@ -356,26 +375,44 @@ class Client:
     def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
         connection = self._acquire()
         try:
-            message = self._exchange(connection, method, params)
+            self._agree(connection, pieces=kind is FilesRead)
+            message, arriving = self._exchange(connection, method, params)
         except BaseException:
             connection.close()
             raise
         self._release(connection)
-        return to_result(message, kind)
+        return arriving.put_into(to_result(message, kind))
 
     def _ask(
         self, connection: Connection, method: Method, params: Params, kind: type[_Result]
     ) -> _Result:
         """The same on a connection that the caller has, and keeps."""
-        return to_result(self._exchange(connection, method, params), kind)
+        return to_result(self._exchange(connection, method, params)[0], kind)
 
-    def _exchange(self, connection: Connection, method: Method, params: Params) -> Incoming:
-        request = self._next_id()
+    def _exchange(
+        self, connection: Connection, method: Method, params: Params
+    ) -> tuple[Incoming, Arriving]:
+        request, arriving = self._next_id(), Arriving()
+        params, following = split(params)
         connection.send(request_line(request, method, params))
-        # What it was told before may be answered first.
-        while (message := parse_line(connection.read_line())).id not in (request, None):
-            pass
-        return message
+        while True:
+            message = parse_line(connection.read_line())
+            # What it was told before may be answered first.
+            if message.method is None and message.id in (request, None):
+                return message, arriving
+            match to_event(message):
+                case FilesWanted():
+                    for piece in pieces(request, following):
+                        connection.send(notification_line(Method.FILES_INPUT, piece))
+                case FilesOutput() as output:
+                    arriving.add(output)
+
+    def _agree(self, connection: Connection, *, raw: bool = False, pieces: bool = False) -> None:
+        """Asks for the forms of output and files that are still missing on a connection."""
+        if (raw and not connection.raw) or (pieces and not connection.pieces):
+            connection.raw = connection.raw or raw
+            connection.pieces = True
+            connection.send(forms_line(self._next_id(), raw=connection.raw))
 
     def _next_id(self) -> int:
         return next(self._ids)

@@ -12,6 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = [
     "guest.c",
+    "exchange.c",
     "life.c",
     "pump.c",
     "child.c",

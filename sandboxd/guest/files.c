@@ -21,7 +21,7 @@
 enum {
 	MOST_ENTRIES = 100000,
 	MOST_BYTES = 8388608, /* of a listing: the daemon takes all of it at once */
-	MOST_DEPTH = 64,
+	MOST_DEPTH = 256,     /* each takes a descriptor and 32 KiB */
 	CHUNK = 65536,
 };
 
@@ -67,7 +67,9 @@ static int open_beneath(int folder, const char *path, int flags, mode_t mode)
 	return file < 0 && errno == ENOSYS ? open_by_names(folder, path, flags, mode) : file;
 }
 
-int files_create(int work, const char *path)
+/* The folder that a path's last name is in, made if need be, and that name; -1 with
+ * errno set. It is the work folder itself or a descriptor of its own. */
+static int open_parent(int work, const char *path, const char **name)
 {
 	char step[NAME_MAX + 1];
 	int folder = work;
@@ -92,16 +94,49 @@ int files_create(int work, const char *path)
 		if (folder < 0)
 			return -1;
 	}
-	/* A fifo in its place would block; a file of ours never does. */
-	int file = open_beneath(folder, path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0644);
-	int saved = errno;
+	*name = path;
+	return folder;
+}
+
+/* Makes the file what was asked for, before anything is written to it. */
+static int set_up(int file, const struct put *put)
+{
 	struct stat status;
+
+	if (fstat(file, &status) < 0)
+		return -1;
+	if (!S_ISREG(status.st_mode)) {
+		errno = EEXIST;
+		return -1;
+	}
+	if ((put->flags & PUT_MODE) && fchmod(file, put->mode) < 0)
+		return -1;
+	return (put->flags & PUT_AT) && lseek(file, (off_t)put->offset, SEEK_SET) < 0 ? -1 : 0;
+}
+
+int files_create(int work, const char *path, const struct put *put)
+{
+	/* A fifo in its place would block; a file of ours never does. */
+	int flags = O_WRONLY | O_CREAT | O_NONBLOCK | (put->flags & PUT_AT ? 0 : O_TRUNC);
+	const char *name;
+	int folder, file;
+
+	/* Neither setuid nor setgid nor sticky. */
+	if (put->mode & ~(S_IRWXU | S_IRWXG | S_IRWXO)) {
+		errno = EINVAL;
+		return -1;
+	}
+	folder = open_parent(work, path, &name);
+	if (folder < 0)
+		return -1;
+	file = open_beneath(folder, name, flags, 0644);
+	int saved = errno;
 
 	if (folder != work)
 		close_fd(&folder);
-	if (file >= 0 && (fstat(file, &status) < 0 || !S_ISREG(status.st_mode))) {
+	if (file >= 0 && set_up(file, put) < 0) {
+		saved = errno;
 		close_fd(&file);
-		saved = EEXIST;
 	}
 	errno = saved;
 	return file;
@@ -109,47 +144,75 @@ int files_create(int work, const char *path)
 
 /* --- in the helper --- */
 
-/* What a listing may still have. */
-struct left {
+/* A listing under way: where it is, and what it may still have. */
+struct listing {
+	FILE *out;
+	const char *leave_out;
 	int entries;
 	long bytes;
+	size_t used;
+	char path[(MOST_DEPTH + 1) * (NAME_MAX + 1)];
 };
 
-static void list_folder(FILE *out, int folder, const char *path, const char *leave_out, int depth,
-			struct left *left)
+static void tell(struct listing *listing, const struct stat *status, int error)
 {
 	static const char letters[] = "?pc?d?b?f?l?s???"; /* by S_IFMT >> 12 */
+
+	if (listing->entries-- == 0)
+		exit(E2BIG);
+	listing->bytes -= fprintf(listing->out, "%c %lld %o %d %s",
+				  letters[(status->st_mode & S_IFMT) >> 12],
+				  (long long)status->st_size, status->st_mode & 0777, error,
+				  listing->path);
+	if (listing->bytes < 0)
+		exit(E2BIG);
+	fputc('\0', listing->out);
+}
+
+static void list_folder(struct listing *listing, int folder, int depth);
+
+static void list_entry(struct listing *listing, int folder, const char *name, int depth)
+{
+	struct stat status = {0};
+	int error = 0, below = -1;
+
+	if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno == ENOENT)
+			return; /* gone meanwhile */
+		error = errno;
+	} else if (S_ISDIR(status.st_mode) && depth == MOST_DEPTH) {
+		error = E2BIG;
+	} else if (S_ISDIR(status.st_mode)) {
+		below = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
+		error = below < 0 ? errno : 0; /* unreadable, or swapped for something else */
+	}
+	tell(listing, &status, error);
+	if (below >= 0) {
+		listing->path[listing->used++] = '/';
+		list_folder(listing, below, depth + 1);
+	}
+}
+
+static void list_folder(struct listing *listing, int folder, int depth)
+{
 	DIR *directory = fdopendir(folder);
+	size_t used = listing->used;
 	struct dirent *entry;
 
 	if (!directory)
 		exit(errno);
 	while ((errno = 0, entry = readdir(directory))) {
 		const char *name = entry->d_name;
-		char below[PATH_MAX];
-		struct stat status;
+		size_t length = strlen(name);
 
 		if (!strcmp(name, ".") || !strcmp(name, "..") ||
-		    (depth == 0 && !strcmp(name, leave_out)))
+		    (depth == 0 && !strcmp(name, listing->leave_out)))
 			continue;
-		if (left->entries-- == 0)
-			exit(E2BIG);
-		if (snprintf(below, sizeof(below), "%s%s", path, name) >= (int)sizeof(below) - 1 ||
-		    fstatat(dirfd(directory), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-			continue; /* gone meanwhile, or nothing that can be named */
-		left->bytes -= fprintf(out, "%c %lld %s", letters[(status.st_mode & S_IFMT) >> 12],
-				       (long long)status.st_size, below);
-		if (left->bytes < 0)
-			exit(E2BIG);
-		fputc('\0', out);
-		if (S_ISDIR(status.st_mode) && depth < MOST_DEPTH) {
-			int next = open_beneath(dirfd(directory), name, O_RDONLY | O_DIRECTORY, 0);
-
-			if (next < 0)
-				continue; /* unreadable, or swapped for something else */
-			strcat(below, "/");
-			list_folder(out, next, below, leave_out, depth + 1, left);
-		}
+		if (used + length + 1 >= sizeof(listing->path))
+			exit(ENAMETOOLONG);
+		memcpy(listing->path + used, name, length + 1);
+		listing->used = used + length;
+		list_entry(listing, dirfd(directory), name, depth);
 	}
 	if (errno)
 		exit(errno);
@@ -158,32 +221,39 @@ static void list_folder(FILE *out, int folder, const char *path, const char *lea
 
 static _Noreturn void list(int work, int pipe, const char *leave_out)
 {
-	struct left left = {MOST_ENTRIES, MOST_BYTES};
-	FILE *out = fdopen(pipe, "w");
+	static struct listing listing = {.entries = MOST_ENTRIES, .bytes = MOST_BYTES};
 	int folder = open_beneath(work, ".", O_RDONLY | O_DIRECTORY, 0);
 
-	if (!out || folder < 0)
+	listing.leave_out = leave_out;
+	listing.out = fdopen(pipe, "w");
+	if (!listing.out || folder < 0)
 		exit(errno);
-	list_folder(out, folder, "", leave_out, 0, &left);
-	exit(fclose(out) == 0 ? 0 : errno);
+	list_folder(&listing, folder, 0);
+	exit(fclose(listing.out) == 0 ? 0 : errno);
 }
 
-static _Noreturn void send(int work, int pipe, const char *path)
+static _Noreturn void send(int work, int pipe, const char *path, const struct range *range)
 {
 	static uint8_t bytes[CHUNK];
 	struct stat status;
-	ssize_t count;
+	uint64_t left = range->length;
+	ssize_t count = 0;
 	int file = open_beneath(work, path, O_RDONLY | O_NONBLOCK, 0);
 
 	if (file < 0 || fstat(file, &status) < 0)
 		exit(errno);
 	if (!S_ISREG(status.st_mode))
 		exit(EINVAL);
-	while ((count = read(file, bytes, sizeof(bytes))) > 0)
+	if (lseek(file, (off_t)range->offset, SEEK_SET) < 0)
+		exit(errno);
+	while (left > 0 &&
+	       (count = read(file, bytes, left < sizeof(bytes) ? left : sizeof(bytes))) > 0) {
 		for (ssize_t done = 0, step; done < count; done += step)
 			if ((step = write(pipe, bytes + done, (size_t)(count - done))) < 0)
 				exit(errno);
-	exit(count == 0 ? 0 : errno);
+		left -= (uint64_t)count;
+	}
+	exit(count < 0 ? errno : 0);
 }
 
 /* --- in the guest --- */
@@ -221,12 +291,12 @@ int files_list(struct helper *helper, int work, const char *leave_out)
 	return result;
 }
 
-int files_read(struct helper *helper, int work, const char *path)
+int files_read(struct helper *helper, int work, const char *path, const struct range *range)
 {
 	int pipe = -1;
 	int result = start(helper, &pipe);
 
 	if (pipe >= 0)
-		send(work, pipe, path);
+		send(work, pipe, path, range);
 	return result;
 }

@@ -6,13 +6,15 @@
 #ifndef SANDBOXD_FILES_H
 #define SANDBOXD_FILES_H
 
+#include "frame.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 /* Makes a file, and the folders on its way; returns a descriptor to write to,
  * or -1 with errno set. */
-int files_create(int work, const char *path);
+int files_create(int work, const char *path, const struct put *put);
 
 /* A process that writes what was asked for into a pipe. */
 struct helper {
@@ -23,10 +25,12 @@ struct helper {
 };
 
 /* Lists everything below the work folder: for each, its type (one letter, as
- * find -printf %y has it), its size, its path, and a NUL, with blanks between. */
+ * find -printf %y has it), its size, its permission bits in octal, an errno, its path,
+ * and a NUL, with blanks between. The errno, if it is not 0, tells why it could not be
+ * looked at, or a folder not into; E2BIG is of a folder that lies too deep. */
 int files_list(struct helper *helper, int work, const char *leave_out);
 
-/* Sends the bytes of a regular file. */
-int files_read(struct helper *helper, int work, const char *path);
+/* Sends the bytes of a regular file, or those of a part of it. */
+int files_read(struct helper *helper, int work, const char *path, const struct range *range);
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-	FRAME_VERSION = 2,
+	FRAME_VERSION = 3,
 	FRAME_HEADER = 5,
 	FRAME_PAYLOAD_MAX = 65536,
 	OUTBOX_RESERVE = 4096, /* room that output leaves for all other frames */
@@ -23,7 +23,7 @@ enum command {
 	CMD_CODE = 'C',	   /* bytes appended to the program's code file */
 	CMD_MESSAGE = 'M', /* bytes appended to what the runner reads at GO */
 	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */
-	CMD_PUT = 'P',	   /* path: make that file in the work folder, for DATA */
+	CMD_PUT = 'P',	   /* struct put, path: lay that file in the work folder, of DATA */
 	CMD_DATA = 'D',	   /* bytes appended to that file */
 	CMD_PUT_END = 'Q', /* of a file that is put while the program runs: FILE_END answers */
 	CMD_GO = 'G',	   /* struct go: the run begins */
@@ -32,7 +32,7 @@ enum command {
 	CMD_INTERRUPT = 'T', /* SIGINT to the program, and to its process group */
 	CMD_KILL = 'K',	   /* end the run */
 	CMD_LIST = 'L',	   /* say what is in the work folder */
-	CMD_READ = 'R',	   /* path: send that file */
+	CMD_READ = 'R',	   /* struct range, path: send that file, or a part of it */
 	CMD_RELEASE = 'F', /* a held run's files are not wanted any more */
 };
 
@@ -70,6 +70,22 @@ struct __attribute__((packed)) go {
 	uint32_t timeout_ms;
 	uint64_t output_limit; /* bytes a stream that are sent on */
 	uint8_t flags;
+};
+
+enum {
+	PUT_MODE = 1, /* the file gets this mode; a new one has 0644 otherwise */
+	PUT_AT = 2,   /* from the offset on, and what else the file has stays */
+};
+
+struct __attribute__((packed)) put {
+	uint8_t flags;
+	uint16_t mode; /* permission bits, and no others */
+	uint64_t offset;
+};
+
+struct __attribute__((packed)) range {
+	uint64_t offset;
+	uint64_t length; /* or as much of it as the file has */
 };
 
 struct __attribute__((packed)) verdict {

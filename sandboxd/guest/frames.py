@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-VERSION = 2
+VERSION = 3
 PAYLOAD_MAX = 65536
 MESSAGE_MAX = 1024 * 1024
 """Bytes of arguments and environment: what the runner's pipe can hold."""
@@ -21,6 +21,10 @@ _GO = struct.Struct("<IQB")
 _SIZE = struct.Struct("<Q")
 _STDIN, _HOLD, _NOTES = 1, 2, 4
 _VERDICT = struct.Struct("<BiiQQQQQI")
+_PUT = struct.Struct("<BHQ")
+_PUT_MODE, _PUT_AT = 1, 2
+_RANGE = struct.Struct("<QQ")
+_TO_THE_END = 2**64 - 1
 _CREDIT = struct.Struct("<I")
 _ERRNO = struct.Struct("<i")
 
@@ -99,17 +103,34 @@ def encode(command: Command, payload: bytes = b"") -> bytes:
 
 def encode_data(command: Command, data: bytes) -> bytes:
     """As many frames as the data needs."""
+    return b"".join(encode_each(command, data))
+
+
+def encode_each(command: Command, data: bytes) -> list[bytes]:
+    """The same, one by one."""
     if len(data) <= PAYLOAD_MAX:
-        return encode(command, data) if data else b""
-    return b"".join(
+        return [encode(command, data)] if data else []
+    return [
         encode(command, data[start : start + PAYLOAD_MAX])
         for start in range(0, len(data), PAYLOAD_MAX)
-    )
+    ]
 
 
 def encode_size(size: int) -> bytes:
     """The frame that sets the size of all that the program can write."""
     return encode(Command.SIZE, _SIZE.pack(size))
+
+
+def encode_put(path: str, mode: int | None = None, offset: int | None = None) -> bytes:
+    """The frame that begins a file: whole and anew, or from an offset on."""
+    flags = (0 if mode is None else _PUT_MODE) | (0 if offset is None else _PUT_AT)
+    return encode(Command.PUT, _PUT.pack(flags, mode or 0, offset or 0) + path.encode())
+
+
+def encode_read(path: str, offset: int = 0, length: int | None = None) -> bytes:
+    """The frame that asks for a file, or for a part of it."""
+    most = _TO_THE_END if length is None else length
+    return encode(Command.READ, _RANGE.pack(offset, most) + path.encode())
 
 
 def encode_go(

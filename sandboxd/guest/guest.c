@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -62,7 +61,7 @@ _Noreturn void fatal(const char *format, ...)
 
 /* --- the daemon's commands --- */
 
-static void must_be(enum state state, const struct frame *frame)
+void must_be(enum state state, const struct frame *frame)
 {
 	if (guest.state != state)
 		fatal("frame %c out of place (state %d)", frame->type, guest.state);
@@ -74,86 +73,6 @@ static void write_all(int fd, const struct frame *frame, const char *what)
 
 	if (count != (ssize_t)frame->length)
 		fatal("write %s: %s", what, count < 0 ? strerror(errno) : "no room");
-}
-
-/* A frame's payload as a path: text without a NUL in it. */
-static void copy_path(const struct frame *frame, char path[PATH_MAX])
-{
-	if (frame->length == 0 || frame->length >= PATH_MAX ||
-	    memchr(frame->payload, '\0', frame->length))
-		fatal("not a path");
-	memcpy(path, frame->payload, frame->length);
-	path[frame->length] = '\0';
-}
-
-static void put_failed(const char *path)
-{
-	uint8_t payload[sizeof(int32_t) + PATH_MAX];
-	int32_t number = errno;
-	size_t length = strlen(path);
-
-	close_fd(&guest.put);
-	guest.put_error = number;
-	if (guest.state == RUNNING)
-		return; /* PUT_END asks */
-	memcpy(payload, &number, sizeof(number));
-	memcpy(payload + sizeof(number), path, length);
-	/* One is enough to fail a run; a hundred must not fill the outbox. */
-	outbox_add(&guest.outbox, EVT_PUT_FAILED, payload, sizeof(number) + length);
-}
-
-static char put_path[PATH_MAX];
-
-static void begin_put(const struct frame *frame)
-{
-	copy_path(frame, put_path);
-	close_fd(&guest.put);
-	if (guest.state == RUNNING)
-		guest.put_error = 0;
-	guest.put = files_create(guest.child.work, put_path);
-	if (guest.put < 0)
-		put_failed(put_path);
-}
-
-static void continue_put(const struct frame *frame)
-{
-	ssize_t count;
-
-	if (guest.put < 0)
-		return; /* it has failed, and that was told */
-	count = write(guest.put, frame->payload, frame->length);
-	if (count == (ssize_t)frame->length)
-		return;
-	if (count >= 0)
-		errno = ENOSPC;
-	put_failed(put_path);
-}
-
-/* A run may end while this is on its way: then the file is of no interest any more. */
-static bool may_put(const struct frame *frame)
-{
-	if (guest.state == DRAINING || guest.state == HELD || guest.state == LEAVING)
-		return false;
-	if (guest.state != RUNNING)
-		must_be(WAITING, frame);
-	return true;
-}
-
-static void answer_with_files(const struct frame *frame)
-{
-	char path[PATH_MAX];
-	int result;
-
-	if (guest.helper.pid >= 0 || guest.child.work < 0)
-		fatal("frame %c out of place", frame->type);
-	if (frame->type == CMD_LIST) {
-		result = files_list(&guest.helper, guest.child.work, guest.options.code_name);
-	} else {
-		copy_path(frame, path);
-		result = files_read(&guest.helper, guest.child.work, path);
-	}
-	if (result < 0)
-		fatal("start a helper: %s", strerror(errno));
 }
 
 static void obey(const struct frame *frame)
@@ -183,16 +102,13 @@ static void obey(const struct frame *frame)
 		resize(bytes);
 		break;
 	case CMD_PUT:
-		if (may_put(frame))
-			begin_put(frame);
+		begin_put(frame);
 		break;
 	case CMD_DATA:
-		if (may_put(frame))
-			continue_put(frame);
+		continue_put(frame);
 		break;
 	case CMD_PUT_END:
-		close_fd(&guest.put);
-		guest.put_ended = guest.state == RUNNING;
+		end_put();
 		break;
 	case CMD_GO:
 		must_be(WAITING, frame);
@@ -218,8 +134,10 @@ static void obey(const struct frame *frame)
 			kill_child(CAUSE_KILLED);
 		break;
 	case CMD_LIST:
+		list_files(frame);
+		break;
 	case CMD_READ:
-		answer_with_files(frame);
+		read_file(frame);
 		break;
 	case CMD_RELEASE:
 		must_be(HELD, frame);

@@ -1,5 +1,6 @@
 /* What the parts of the guest share: guest.c has the loop and the daemon's
- * commands, life.c the life of a child, pump.c the bytes that flow. */
+ * commands, exchange.c those on files, life.c the life of a child, pump.c the
+ * bytes that flow. */
 #ifndef SANDBOXD_GUEST_H
 #define SANDBOXD_GUEST_H
 
@@ -72,6 +73,16 @@ uint64_t now_us(void);
 void send_event(enum event type, const void *payload, size_t length);
 /* Says what cannot be, and ends the process and with it the container. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whatever does not fit the state ends the guest. */
+void must_be(enum state state, const struct frame *frame);
+
+/* exchange.c */
+void begin_put(const struct frame *frame);
+void continue_put(const struct frame *frame);
+void end_put(void);
+void list_files(const struct frame *frame);
+void read_file(const struct frame *frame);
 
 /* life.c */
 void start_first_child(void);

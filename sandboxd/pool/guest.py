@@ -126,17 +126,14 @@ class Guest:
         """Asks what is in the work folder; `file` and `file_end` will follow."""
         self._write(frames.encode(Command.LIST))
 
-    def read_file(self, path: str) -> None:
-        """Asks for a file; `file` and `file_end` will follow."""
-        self._write(frames.encode(Command.READ, path.encode()))
+    def read_file(self, path: str, offset: int, length: int) -> None:
+        """Asks for so much of a file; `file` and `file_end` will follow."""
+        self._write(frames.encode_read(path, offset, length))
 
-    def write_file(self, path: str, data: bytes) -> None:
-        """Lays a file in the work folder while a program runs; `file_end` will follow."""
-        self._write(
-            frames.encode(Command.PUT, path.encode())
-            + frames.encode_data(Command.DATA, data)
-            + frames.encode(Command.PUT_END)
-        )
+    def write_file(self, laying: bytes) -> None:
+        """Lays a file in the work folder while a program runs, by its frames; `file_end`
+        will follow."""
+        self._write(laying + frames.encode(Command.PUT_END))
 
     def release(self) -> None:
         """Nothing more is wanted of a run that was held after its end."""

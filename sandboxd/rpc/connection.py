@@ -7,7 +7,7 @@ import resource
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,7 @@ from sandboxd.rpc import dispatch
 from sandboxd.rpc.dispatch import RequestError
 from sandboxd.rpc.framing import LineReader, LineTooLong
 from sandboxd.rpc.methods import HANDLERS, Handler, Methods
+from sandboxd.rpc.transfers import Contents, Transfer
 from sandboxd_client.protocol import (
     CANCELLED,
     INTERNAL_ERROR,
@@ -28,12 +29,16 @@ from sandboxd_client.protocol import (
     STDIN_WINDOW,
     CancelParams,
     ErrorObject,
+    FilesInputParams,
+    FilesRead,
+    InputFile,
     InputParams,
     Method,
     Request,
     RequestId,
     RunOutput,
     RunQueued,
+    RunResult,
     RunStarted,
     RunStdin,
     from_blob,
@@ -43,6 +48,7 @@ from sandboxd_client.protocol import (
 if TYPE_CHECKING:
     from sandboxd.config import RpcConfig
     from sandboxd.run.active import ActiveRun
+    from sandboxd.run.laid import LaidFile
 
 _log = structlog.get_logger("sandboxd.rpc")
 
@@ -82,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._tasks: dict[RequestId, asyncio.Task[Any]] = {}
         self._runs: dict[RequestId, ActiveRun] = {}
         self._early_input: dict[RequestId, list[InputParams]] = {}
+        self.contents = Contents()
         self._paused = False
         self._when_writable: list[Callable[[], None]] = []
         self._stall: asyncio.TimerHandle | None = None
@@ -92,6 +99,8 @@ class Connection(asyncio.Protocol):
         self.owner = -1
         self.raw = False
         """Whether output follows its notification as bytes instead of being in it."""
+        self.pieces = False
+        """Whether large files come ahead of their answer instead of being in it."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # --- the transport's side ---
@@ -121,6 +130,11 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         self.closed.set_result(None)
 
+    @property
+    def patience(self) -> float:
+        """Seconds that the client may keep the daemon waiting."""
+        return self._hub.config.stall_timeout
+
     def close(self) -> None:
         """Takes no more requests; closes once those that were taken are answered."""
         self._closing = True
@@ -138,7 +152,8 @@ class Connection(asyncio.Protocol):
         for line in self._lines.feed(data):
             if isinstance(line, LineTooLong):
                 error = PayloadTooLargeError(
-                    f"a line may have {self._hub.config.max_line} bytes; it was not read"
+                    f"a line may have {self._hub.config.max_line} bytes ([rpc] max_line); this "
+                    "one was not read: files and stdin can follow their request in pieces"
                 )
                 identity = dispatch.id_in(line.start)
                 self._write(dispatch.error_line(identity, dispatch.to_error_object(error)))
@@ -229,6 +244,9 @@ class Connection(asyncio.Protocol):
                     self._cancel(dispatch.parse_params(request, CancelParams).id)
                 case Method.RUN_INPUT:
                     self._input(dispatch.parse_params(request, InputParams))
+                case Method.FILES_INPUT:
+                    piece = dispatch.parse_params(request, FilesInputParams)
+                    self.contents.take(piece, asked=piece.id in self._tasks)
                 case _:
                     _log.debug("notification passed over", method=request.method[:80])
         except RequestError as error:
@@ -256,7 +274,16 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(partial(self._answer, identity))
 
     async def _work(self, identity: RequestId, handler: Handler, params: Any) -> Any:
-        return await handler.call(self._hub.methods, params, _RequestContext(self, identity))
+        methods = self._hub.methods
+        files = Transfer(identity, self, methods.incoming, methods.outgoing)
+        try:
+            context = _RequestContext(self, identity, files)
+            result = await handler.call(methods, params, context)
+            if self.pieces and isinstance(result, RunResult | FilesRead):
+                return await files.send(result)
+            return result
+        finally:
+            files.end()
 
     def _answer(self, identity: RequestId, task: asyncio.Task[Any]) -> None:
         """Every request comes by here once, also one that was cancelled before it began."""
@@ -264,6 +291,7 @@ class Connection(asyncio.Protocol):
         if not self.closed.done():  # else a kept run may begin yet, and gets it
             self._early_input.pop(identity, None)
         self._release((_EARLY, identity))
+        self.contents.answered(identity)
         del self._tasks[identity]
         try:
             line = self._answer_line(identity, task)
@@ -325,9 +353,10 @@ class Connection(asyncio.Protocol):
 class _RequestContext:
     """What a handler gets of its connection: who asks, and where events go."""
 
-    def __init__(self, connection: Connection, identity: RequestId) -> None:
+    def __init__(self, connection: Connection, identity: RequestId, files: Transfer) -> None:
         self._connection = connection
         self._identity = identity
+        self._files = files
         self.owner = connection.owner
         self.client = id(connection)
 
@@ -352,8 +381,18 @@ class _RequestContext:
     def raw(self) -> bool:
         return self._connection.raw
 
-    def use_raw_output(self, *, raw: bool) -> None:
+    def use_forms(self, *, raw: bool, pieces: bool) -> None:
         self._connection.raw = raw
+        self._connection.pieces = pieces
+
+    async def receive(self, files: Mapping[str, str | InputFile], most: int) -> dict[str, LaidFile]:
+        return await self._files.receive(files, most, self._connection.patience)
+
+    def hand_over(self) -> Callable[[], None]:
+        return self._files.hand_over()
+
+    async def hold(self, size: int) -> None:
+        await self._files.hold(size)
 
     def output(self, seq: int, stream: str, data: bytes) -> None:
         if self._connection.raw:

@@ -25,7 +25,11 @@ from sandboxd_client.protocol import (
 
 _T = TypeVar("_T")
 
-_ID = re.compile(rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{0,200}")')
+_ID = re.compile(
+    rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*,\s*)*'
+    rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{0,200}")'
+)
+"""An id that stands before the params: one in them is another request's."""
 _encoder = msgspec.json.Encoder()
 _request = decoder(Request)
 
@@ -94,7 +98,7 @@ def _id_of(line: bytes) -> RequestId | None:
 
 def id_in(start: bytes) -> RequestId | None:
     """The id in the beginning of a request that was too long to be read."""
-    match = _ID.search(start)
+    match = _ID.match(start)
     if match is None:
         return None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,7 +16,9 @@ from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.debug import explain_facts, explain_record
 from sandboxd.run.history import History
+from sandboxd.run.holdings import Holdings
 from sandboxd.run.kept import KeptRuns, Run
+from sandboxd.run.laid import LaidFile
 from sandboxd.run.limits import to_limits
 from sandboxd.run.plan import RunRequest
 from sandboxd.run.runner import Runner
@@ -30,7 +32,9 @@ from sandboxd_client.protocol import (
     DebugParams,
     DebugReport,
     EngineInfo,
+    FileForm,
     FileInfo,
+    FilePart,
     FilesListParams,
     FilesRead,
     FilesReadParams,
@@ -41,6 +45,7 @@ from sandboxd_client.protocol import (
     IfBusy,
     InitializeParams,
     InitializeResult,
+    InputFile,
     KillParams,
     LanguageInfo,
     LimitsInfo,
@@ -91,8 +96,14 @@ class Context(Sink, Protocol):
     def connected(self) -> bool:
         """Whether the client is still there."""
 
-    def use_raw_output(self, *, raw: bool) -> None:
-        """The form of output on this connection, from here on."""
+    def use_forms(self, *, raw: bool, pieces: bool) -> None:
+        """The forms of output and of files on this connection, from here on."""
+
+    async def receive(self, files: Mapping[str, str | InputFile], most: int) -> dict[str, LaidFile]:
+        """The request's files, once all of their content is here; see Transfer."""
+
+    def hand_over(self) -> Callable[[], None]:
+        """Says that somebody who outlives the request holds its files, and calls this then."""
 
     def is_active(self, run: ActiveRun) -> None:
         """From here on stdin can be fed to the run."""
@@ -110,9 +121,23 @@ class Methods:
         self._history = history
         self._sources = sources
         self._began = time.monotonic()
+        self.incoming = Holdings(self._files_held)
+        """Content of files that follows its request."""
+        self.outgoing = Holdings(self._files_held)
+        """Files that are read to be in an answer."""
+
+    def _files_held(self) -> int:
+        return int(self._runner.config.limits.files_held)
+
+    async def _receive(
+        self, files: Mapping[str, str | InputFile], context: Context
+    ) -> dict[str, LaidFile]:
+        return await context.receive(files, int(self._runner.config.limits.max.files_total))
 
     async def initialize(self, params: InitializeParams, context: Context) -> InitializeResult:
-        context.use_raw_output(raw=params.output is OutputForm.RAW)
+        context.use_forms(
+            raw=params.output is OutputForm.RAW, pieces=params.files is FileForm.PIECES
+        )
         limits = self._runner.config.limits
         return InitializeResult(
             server="sandboxd",
@@ -135,7 +160,7 @@ class Methods:
             stdin=whole,
             stdin_streamed=streamed,
             limits=params.limits,
-            files=params.files,
+            files=await self._receive(params.files, context),
             outputs=params.outputs,
             variant=Variant(network=params.network, writable_root=not params.read_only),
             fresh=params.reuse is Reuse.NEVER,
@@ -169,6 +194,8 @@ class Methods:
 
     async def _run_kept(self, run: Run, request: RunRequest, context: Context) -> RunResult:
         kept = self._kept.start(run, request, context, context.is_active)
+        given_back = context.hand_over()
+        kept.task.add_done_callback(lambda _: given_back())
         try:
             return await kept.follow(context, stream=request.stream)
         except asyncio.CancelledError:
@@ -193,7 +220,7 @@ class Methods:
             code="",
             env=params.env,
             limits=params.limits,
-            files=params.files,
+            files=await self._receive(params.files, context),
             variant=Variant(network=params.network, writable_root=not params.read_only),
             profile=params.profile or self._runner.languages.find(params.language).name,
             packages=params.packages,
@@ -212,11 +239,14 @@ class Methods:
         return self._sessions.list(context.owner)
 
     async def files_write(self, params: FilesWriteParams, context: Context) -> Nothing:
-        await self._sessions.find(context.owner, params.session).write_files(params.files)
+        session = self._sessions.find(context.owner, params.session)
+        await session.write_files(await self._receive(params.files, context))
         return Nothing()
 
     async def files_read(self, params: FilesReadParams, context: Context) -> FilesRead:
-        return await self._sessions.find(context.owner, params.session).read_files(params.paths)
+        session = self._sessions.find(context.owner, params.session)
+        parts = [FilePart(path=each) if isinstance(each, str) else each for each in params.paths]
+        return await session.read_files(parts, context)
 
     async def files_list(self, params: FilesListParams, context: Context) -> list[FileInfo]:
         return await self._sessions.list_files(context.owner, params.session, params.path)

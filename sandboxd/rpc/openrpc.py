@@ -12,6 +12,9 @@ from sandboxd.rpc.methods import HANDLERS
 from sandboxd_client.protocol import (
     ERROR_CODES,
     CancelParams,
+    FilesInputParams,
+    FilesOutput,
+    FilesWanted,
     InputParams,
     Method,
     RunOutput,
@@ -28,6 +31,18 @@ _NOTIFICATIONS: dict[Method, tuple[type, str]] = {
     Method.RUN_STARTED: (RunStarted, "To the client: the program was handed to a container."),
     Method.RUN_OUTPUT: (RunOutput, "To the client: output, as it is printed."),
     Method.RUN_STDIN: (RunStdin, "To the client: the program's side took so much stdin."),
+    Method.FILES_WANTED: (
+        FilesWanted,
+        "To the client: there is room for the files whose content follows a request.",
+    ),
+    Method.FILES_INPUT: (
+        FilesInputParams,
+        "From the client: more of such a file, once that was said; whole when it has its size.",
+    ),
+    Method.FILES_OUTPUT: (
+        FilesOutput,
+        "To the client, where it asked for pieces: more of a file, before the answer.",
+    ),
 }
 
 

@@ -17,10 +17,12 @@ from sandboxd_client.protocol import STDIN_WINDOW
 
 _NAMES = {Event.STDOUT: "stdout", Event.STDERR: "stderr"}
 _NOTES_KEPT = 65536
+_EXCHANGE = 60.0
+"""Seconds that one file may take between guest and daemon."""
 
 
 class Sink(Protocol):
-    """Where a run's events go. Nothing here waits."""
+    """Where a run's events go. Nothing here waits but `hold`."""
 
     def queued(self, position: int, estimate: float | None) -> None:
         """It has to wait; see `sandboxd.pool.waiting.Tell`."""
@@ -39,13 +41,21 @@ class Sink(Protocol):
         """False when more can be written now; otherwise True, and the callback
         is called once that is so."""
 
+    async def hold(self, size: int) -> None:
+        """Waits until the result may hold so many bytes of files."""
+
 
 class RunLostError(SandboxdError):
     """The container went away while the program ran."""
 
 
 class PutFailedError(SandboxdError):
-    """A file could not be laid in the work folder."""
+    """A file could not be laid in the work folder, for an errno."""
+
+    def __init__(self, error: int, path: str) -> None:
+        super().__init__(f"{path}: {os.strerror(error)}")
+        self.error = error
+        self.path = path
 
 
 class ActiveRun:
@@ -157,12 +167,16 @@ class ActiveRun:
     # --- files ---
 
     async def next_file(self) -> tuple[bytes, int]:
-        """The answer to a listing or a file that was asked for, and an errno if it
-        broke off. Raises RunLostError."""
+        """The answer to a listing or a file that was asked for or laid, and an errno if
+        it broke off. Raises RunLostError, also when it does not come in time."""
         if self._guest.lost:
             raise RunLostError("the container is gone")
         self._file_end = asyncio.get_running_loop().create_future()
-        error = await self._file_end
+        try:
+            async with asyncio.timeout(_EXCHANGE):
+                error = await self._file_end
+        except TimeoutError:
+            raise RunLostError(f"its guest did not answer within {_EXCHANGE:g} s") from None
         pieces, self._file = self._file, []
         return b"".join(pieces), error
 
@@ -175,7 +189,7 @@ class ActiveRun:
 
     def put_failed(self, error: int, path: str) -> None:
         if not self.ended_future.done():
-            self.ended_future.set_exception(PutFailedError(f"{path}: {os.strerror(error)}"))
+            self.ended_future.set_exception(PutFailedError(error, path))
 
     # --- the end ---
 

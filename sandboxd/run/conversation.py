@@ -37,6 +37,8 @@ class Nowhere:
     def when_writable(self, callback: Callable[[], None]) -> bool:
         return False
 
+    async def hold(self, size: int) -> None: ...
+
 
 class Cell:
     """One run in a session: its output, up to a limit, until its end is told."""

@@ -12,22 +12,25 @@ import msgspec
 
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import Sink
-from sandboxd.run.files import check_path, matches
+from sandboxd.run.blobs import decode, encode
+from sandboxd.run.files import Room, matches, with_folders
+from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
 from sandboxd.run.plan import Plan
 from sandboxd.run.runner import Runner
-from sandboxd.run.session import Files, Session, SessionRequest
+from sandboxd.run.session import Session, SessionRequest
 from sandboxd_client.protocol import (
-    Base64,
     FileInfo,
+    FilePart,
     FilesRead,
     OutputFile,
     RunResult,
     SkippedFile,
     State,
-    from_blob,
 )
 
 _EVERYTHING = ["**"]
+_USUAL = 0o644
+"""The mode of a file that was laid without one."""
 
 
 class Budget:
@@ -56,7 +59,7 @@ class FileSession(Session):
     ) -> None:
         super().__init__(runner, plan, request, closed)
         self._budget = budget
-        self._files: dict[str, str | Base64] = {}
+        self._files: dict[str, LaidFile] = {}
 
     def open(self) -> None:
         """Raises PayloadTooLargeError."""
@@ -64,7 +67,7 @@ class FileSession(Session):
         self.opened()
 
     async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
-        wanted = plan.request.outputs
+        wanted = with_folders(plan.request.outputs)
         request = msgspec.structs.replace(
             plan.request,
             env={**self._plan.request.env, **plan.request.env},
@@ -77,7 +80,7 @@ class FileSession(Session):
         self._budget.take(-_size(before))
         for file in result.files:
             if self._budget.take(file.size):
-                self._files[file.path] = file.data
+                self._files[file.path] = LaidFile(await decode(file.data), file.mode)
             else:
                 skipped.append(SkippedFile(file.path, "the daemon holds no more for sessions"))
         return msgspec.structs.replace(
@@ -93,19 +96,16 @@ class FileSession(Session):
 
     def _lay(self, files: Files) -> None:
         most = self._plan.limits.files_total
-        merged = {**self._files, **files}
-        for path in files:
+        for path, file in files.items():
             check_path(path, self.language.code_name)
-        if _size(merged) > most:
-            raise PayloadTooLargeError(
-                f"the session would have files of {_size(merged)} bytes; limits.files_total "
-                f"is {most}",
-                limit="files_total",
-                max=most,
-            )
+            check_total({path: (file.offset or 0) + len(file.data)}, most)
+        laid = {path: _over(self._files.get(path), file) for path, file in files.items()}
+        merged = {**self._files, **laid}
+        check_files(merged, most, self.language.code_name)
         if not self._budget.take(_size(merged) - _size(self._files)):
             raise PayloadTooLargeError(
-                "the daemon holds no more files for sessions ([sessions] files)"
+                f"files: {', '.join(files)[:200]}: the daemon holds no more files for sessions; "
+                "[sessions] files bounds all of them"
             )
         self._files = merged
 
@@ -114,23 +114,51 @@ class FileSession(Session):
             self._lay(files)
             self.touch()
 
-    async def read_files(self, paths: list[str]) -> FilesRead:
-        found = [
-            OutputFile(path, len(from_blob(self._files[path])), self._files[path])
-            for path in paths
-            if path in self._files
-        ]
-        missing = [SkippedFile(path, "no such file") for path in paths if path not in self._files]
+    async def read_files(self, parts: list[FilePart], sink: Sink) -> FilesRead:
         self.touch()
-        return FilesRead(found, missing)
+        read = FilesRead([], [])
+        room = Room(self._plan.limits.files_total, self._runner.config.limits.files)
+        found: list[tuple[str, bytes, LaidFile]] = []
+        for part in parts:
+            check_path(part.path, self.language.code_name)
+            file = self._files.get(part.path)
+            data = b"" if file is None else _part(file.data, part)
+            if file is None:
+                read.files_skipped.append(SkippedFile(part.path, "no such file"))
+            elif why := room.take(len(data)):
+                read.files_skipped.append(SkippedFile(part.path, why))
+            else:
+                found.append((part.path, data, file))
+        await sink.hold(sum(len(data) for _, data, _ in found))
+        for path, data, file in found:
+            read.files.append(OutputFile(path, len(data), await encode(data), _mode(file)))
+        return read
 
     async def list_files(self) -> list[FileInfo]:
         self.touch()
         return [
-            FileInfo(path, "file", len(from_blob(data)))
-            for path, data in sorted(self._files.items())
+            FileInfo(path, "file", len(file.data)) for path, file in sorted(self._files.items())
         ]
 
 
+def _over(there: LaidFile | None, file: LaidFile) -> LaidFile:
+    """A file as it is once that was written to it, from an offset on or anew."""
+    mode = file.mode if file.mode is not None or there is None else there.mode
+    if file.offset is None:
+        return LaidFile(file.data, mode)
+    before = b"" if there is None else there.data
+    data = before[: file.offset].ljust(file.offset, b"\0") + file.data
+    return LaidFile(data + before[len(data) :], mode)
+
+
+def _part(data: bytes, part: FilePart) -> bytes:
+    end = None if part.length is None else part.offset + part.length
+    return data[part.offset : end]
+
+
+def _mode(file: LaidFile) -> int:
+    return _USUAL if file.mode is None else file.mode
+
+
 def _size(files: Files) -> int:
-    return sum(len(from_blob(data)) for data in files.values())
+    return sum(len(file.data) for file in files.values())

@@ -1,27 +1,31 @@
-"""Files of a run: laid before it, and the ones that were asked for taken back after it.
+"""Files that come out: what is in the work folder, and the ones that were asked for.
 
-They never touch the host's file system. The guest lays, lists and reads them,
-and follows no link; what is decided here is which, and how much.
+They never touch the host's file system. The guest lists and reads them, and follows no
+link; what is decided here is which, and how much.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 from wcmatch import glob
 
-from sandboxd.errors import InvalidParamsError, PayloadTooLargeError
-from sandboxd.guest import frames
-from sandboxd.guest.frames import Command
 from sandboxd.pool.guest import Guest
 from sandboxd.run.active import ActiveRun
-from sandboxd_client.protocol import Base64, OutputFile, SkippedFile, from_blob, to_blob
+from sandboxd.run.blobs import encode
+from sandboxd_client.protocol import FilePart, OutputFile, SkippedFile
 
 _PATH_MAX = 4095
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.BRACE
-_REGULAR = "f"
+_DEEP = ("**", "{")
+"""What may stand for any number of folders in a pattern."""
+_TURN = 64
+"""Entries that are looked at before the loop has its turn."""
+_REGULAR, _FOLDER = "f", "d"
 _NAMES = {"f": "file", "d": "folder", "l": "link", "p": "pipe", "s": "socket"}
 _KINDS = {
     "d": "a folder",
@@ -33,78 +37,73 @@ _KINDS = {
 }
 
 
-def encode_files(files: Mapping[str, str | Base64], most: int, code_name: str) -> bytes:
-    """The frames that lay files in the work folder.
-
-    Raises InvalidParamsError for a path that leaves it, PayloadTooLargeError past `most`.
-    """
-    parts = []
-    for path, data in decode_files(files, most, code_name).items():
-        parts.append(frames.encode(Command.PUT, path.encode()))
-        parts.append(frames.encode_data(Command.DATA, data))
-    return b"".join(parts)
-
-
-def decode_files(files: Mapping[str, str | Base64], most: int, code_name: str) -> dict[str, bytes]:
-    """The same checks, and the bytes of each file."""
-    decoded = {}
-    for path, blob in files.items():
-        check_path(path, code_name)
-        try:
-            decoded[path] = from_blob(blob)
-        except ValueError as error:
-            raise InvalidParamsError(f"files: {path}: {error}") from None
-    total = sum(len(data) for data in decoded.values())
-    if total > most:
-        raise PayloadTooLargeError(
-            f"files have {total} bytes; limits.files_total is {most}", limit="files_total", max=most
-        )
-    return decoded
-
-
-def check_path(path: str, code_name: str) -> None:
-    """Raises InvalidParamsError for one that leaves the work folder or is the program."""
-    parts = path.split("/")
-    if not path or "\0" in path or len(path.encode()) > _PATH_MAX:
-        raise InvalidParamsError(f"files: not a path: {path[:80]!r}")
-    if any(part in ("", ".", "..") for part in parts):
-        raise InvalidParamsError(
-            f'files: {path[:80]!r} must be relative to the work folder, without "." or ".."'
-        )
-    if path == code_name:
-        raise InvalidParamsError(f"files: {path} is the program itself")
-
-
 class Entry(NamedTuple):
     """Something in the work folder."""
 
     kind: str
     """One letter, as of `find -printf %y`."""
     size: int
+    mode: int
+    error: int
+    """An errno: why it could not be looked at, or a folder not into; 0 otherwise."""
     path: str
+    """With what is not UTF-8 escaped."""
+    exact: bool
+    """Whether that is its path."""
 
     @property
     def name_of_kind(self) -> str:
         return _NAMES.get(self.kind, "device")
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot be read, whatever its size."""
+        if self.kind == _FOLDER and self.error == errno.E2BIG:
+            return "a folder nested too deeply to be looked into"
+        if self.error:
+            what = "a folder, not looked into: " if self.kind == _FOLDER else ""
+            return what + os.strerror(self.error)
+        if self.kind != _REGULAR:
+            return f"{_KINDS.get(self.kind, 'something unknown')}, not a regular file"
+        if not self.exact:
+            return "its name is not UTF-8"
+        if len(self.path.encode()) > _PATH_MAX:
+            return f"its path is longer than {_PATH_MAX} bytes"
+        return None
+
 
 def parse_listing(data: bytes) -> Iterator[Entry]:
-    """The entries of a guest's listing; those that no text can name are left out."""
+    """The entries of a guest's listing."""
     for line in data.split(b"\0")[:-1]:
-        kind, size, path = line.split(b" ", 2)
-        try:
-            yield Entry(kind.decode(), int(size), path.decode())
-        except UnicodeDecodeError:
-            continue
+        kind, size, mode, error, path = line.split(b" ", 4)
+        text = path.decode(errors="backslashreplace")
+        yield Entry(kind.decode(), int(size), int(mode, 8), int(error), text, text.encode() == path)
 
 
 def matches(path: str, patterns: list[str]) -> bool:
     return bool(glob.globmatch(path, patterns, flags=_GLOB))
 
 
-def exactly(path: str) -> str:
-    """The pattern that this path alone matches."""
-    return str(glob.escape(path))
+def with_folders(patterns: list[str]) -> list[str]:
+    """The patterns, of which those that are plain names may name folders too: all that is
+    in them is meant."""
+    plain = [each.rstrip("/") for each in patterns if not glob.is_magic(each, flags=_GLOB)]
+    return [*patterns, *(f"{each}/**" for each in plain)]
+
+
+def may_match_below(folder: str, patterns: list[str]) -> bool:
+    """Whether something in that folder, or below, could be what a pattern names."""
+    return any(_may_match_below(folder.split("/"), pattern) for pattern in patterns)
+
+
+def _may_match_below(names: list[str], pattern: str) -> bool:
+    parts = pattern.split("/")
+    for name, part in zip(names, parts, strict=False):
+        if any(deep in part for deep in _DEEP):
+            return True
+        if not matches(name, [part]):
+            return False
+    return len(parts) > len(names)
 
 
 class Collection(NamedTuple):
@@ -120,40 +119,102 @@ async def list_entries(guest: Guest, run: ActiveRun) -> tuple[list[Entry], int]:
     return sorted(parse_listing(listing), key=lambda entry: entry.path), error
 
 
-async def collect(
-    guest: Guest, run: ActiveRun, patterns: list[str], most_bytes: int, most_files: int
-) -> Collection:
-    """Takes back the files that the patterns name, of a run that was held at its end.
+class Room:
+    """What may come back still."""
 
-    What does not come is listed with the reason. Raises RunLostError.
+    def __init__(self, most_bytes: int, most_files: int) -> None:
+        self._bytes = most_bytes
+        self._most_files = self._files = most_files
+
+    def take(self, size: int) -> str | None:
+        """Makes room for a file; or says why there is none."""
+        if self._files == 0:
+            return f"too many files: [limits] files is {self._most_files}"
+        if size > self._bytes:
+            return f"{size} bytes; limits.files_total leaves {self._bytes}"
+        self._bytes -= size
+        self._files -= 1
+        return None
+
+
+class _Wanted(NamedTuple):
+    entry: Entry
+    offset: int
+    length: int
+
+
+class Collector:
+    """Takes files back, within bounds; what does not come is listed with the reason.
+
+    `reserve` waits until so many bytes may be held.
     """
-    collection = Collection([], [])
-    entries, error = await list_entries(guest, run)
-    if error:
-        collection.skipped.append(SkippedFile("", f"the listing broke off: {os.strerror(error)}"))
-    left = most_bytes
-    for entry in entries:
-        if not matches(entry.path, patterns):
-            continue
-        if why := _obstacle(entry, left, most_files - len(collection.files)):
-            if entry.kind != "d":
-                collection.skipped.append(SkippedFile(entry.path, why))
-            continue
-        guest.read_file(entry.path)
-        data, error = await run.next_file()
-        if error:
-            collection.skipped.append(SkippedFile(entry.path, os.strerror(error)))
-            continue
-        left -= len(data)
-        collection.files.append(OutputFile(entry.path, len(data), to_blob(data)))
-    return collection
 
+    def __init__(
+        self,
+        guest: Guest,
+        run: ActiveRun,
+        room: Room,
+        reserve: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self._guest = guest
+        self._run = run
+        self._room = room
+        self._reserve = reserve
+        self._wanted: list[_Wanted] = []
+        self._collection = Collection([], [])
 
-def _obstacle(entry: Entry, bytes_left: int, files_left: int) -> str | None:
-    if entry.kind != _REGULAR:
-        return f"{_KINDS.get(entry.kind, 'something unknown')}, not a regular file"
-    if files_left <= 0:
-        return "too many files"
-    if entry.size > bytes_left:
-        return f"{entry.size} bytes; limits.files_total leaves {bytes_left}"
-    return None
+    async def matching(self, patterns: list[str]) -> Collection:
+        """The files that the patterns name. Raises RunLostError."""
+        patterns = with_folders(patterns)
+        for number, entry in enumerate(await self._list()):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
+            if entry.kind != _FOLDER:
+                if matches(entry.path, patterns):
+                    self._want(entry)
+            elif entry.error and may_match_below(entry.path, patterns):
+                self._skip(entry.path, entry.obstacle or "")
+        return await self._read()
+
+    async def parts(self, parts: list[FilePart]) -> Collection:
+        """Parts of files, in that order. Raises RunLostError."""
+        # An escaped name never stands in for a file that is really called so.
+        entries = {entry.path: entry for entry in await self._list() if entry.exact}
+        for part in parts:
+            if (entry := entries.get(part.path)) is None:
+                self._skip(part.path, "no such file")
+            else:
+                self._want(entry, part.offset, part.length)
+        return await self._read()
+
+    async def _list(self) -> list[Entry]:
+        entries, error = await list_entries(self._guest, self._run)
+        if error == errno.E2BIG:
+            self._skip("", "the work folder has more in it than is listed: some was left out")
+        elif error:
+            self._skip("", f"the listing broke off: {os.strerror(error)}")
+        return [entry for entry in entries if entry.error != errno.ENOENT]
+
+    def _skip(self, path: str, why: str) -> None:
+        self._collection.skipped.append(SkippedFile(path, why))
+
+    def _want(self, entry: Entry, offset: int = 0, length: int | None = None) -> None:
+        size = max(0, entry.size - offset)
+        size = size if length is None else min(size, length)
+        if why := entry.obstacle or self._room.take(size):
+            self._skip(entry.path, why)
+        else:
+            self._wanted.append(_Wanted(entry, offset, size))
+
+    async def _read(self) -> Collection:
+        await self._reserve(sum(wanted.length for wanted in self._wanted))
+        for entry, offset, length in self._wanted:
+            # No more than that: it may be growing.
+            self._guest.read_file(entry.path, offset, length)
+            data, error = await self._run.next_file()
+            if error:
+                self._skip(entry.path, os.strerror(error))
+            else:
+                file = OutputFile(entry.path, len(data), await encode(data), entry.mode)
+                self._collection.files.append(file)
+        return self._collection

@@ -24,7 +24,6 @@ from sandboxd.run import history_schema as schema
 from sandboxd.run.history_writer import TOO_SLOW, Barrier, HistorySettings, Losses, Mailbox, Writer
 from sandboxd_client.protocol import (
     HistoryListParams,
-    OutputFile,
     RunRecord,
     RunSummary,
 )
@@ -169,7 +168,7 @@ Summaries = list[RunSummary]
 def _kept(record: RunRecord, settings: HistorySettings) -> RunRecord:
     """The parts of a record that are kept, so that the queue holds no others."""
     if record.result.files:
-        files = [OutputFile(each.path, each.size, "") for each in record.result.files]
+        files = [msgspec.structs.replace(each, data="") for each in record.result.files]
         result = msgspec.structs.replace(record.result, files=files)
         record = msgspec.structs.replace(record, result=result)
     return schema.bare(record, code=settings.keep_code, output=settings.keep_output)

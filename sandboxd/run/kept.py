@@ -132,6 +132,9 @@ class KeptRun:
     def when_writable(self, callback: Callable[[], None]) -> bool:
         return False  # its limits bound what is kept
 
+    async def hold(self, size: int) -> None:
+        """See `_REMEMBERED_BYTES`."""
+
     def is_active(self, active: ActiveRun) -> None:
         self._active = active
         if self._on_active is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,8 +13,6 @@ import msgspec
 
 from sandboxd.errors import (
     EngineUnavailableError,
-    InvalidParamsError,
-    PayloadTooLargeError,
     SandboxdError,
     ShuttingDownError,
     StartFailedError,
@@ -26,24 +23,18 @@ from sandboxd.pool.pool import Lease
 from sandboxd.run.active import PutFailedError, RunLostError, Sink
 from sandboxd.run.conversation import Cell, Conversation
 from sandboxd.run.driver import SESSION, encode_piece, encode_reminder, shown_files
-from sandboxd.run.files import (
-    Collection,
-    check_path,
-    collect,
-    decode_files,
-    exactly,
-    list_entries,
-)
+from sandboxd.run.files import Collection, Collector, Room, list_entries
+from sandboxd.run.laid import Files, check_files, check_path, not_laid
 from sandboxd.run.plan import Plan, prepare
 from sandboxd.run.result import to_result
 from sandboxd.run.runner import Runner
-from sandboxd.run.session import Files, Session, SessionRequest
+from sandboxd.run.session import Session, SessionRequest
 from sandboxd_client.protocol import (
     ContainerInfo,
     FileInfo,
+    FilePart,
     FilesRead,
     RunResult,
-    SkippedFile,
     State,
     Timings,
 )
@@ -59,7 +50,6 @@ _OBEY = 2.0
 _REMINDERS = 8
 _GRACE = 10.0
 """Seconds the guest may be late with the end of what it has killed."""
-_FILES = 60.0
 _MICRO = 1e-6
 
 
@@ -97,7 +87,7 @@ class LiveSession(Session):
             try:
                 verdict = end.result()
             except PutFailedError as error:
-                raise PayloadTooLargeError(f"files: {error}", limit="tmp") from None
+                raise not_laid(error.error, error.path, self._plan.limits.tmp) from None
             except RunLostError as error:
                 raise StartFailedError(f"a session did not start: {error}") from None
             words = talk.life.streams[Event.STDERR].kept()
@@ -194,8 +184,8 @@ class LiveSession(Session):
             self._talk.begin(cell, self._piece(plan))
             try:
                 verdict = await self._await_end(cell, plan.limits.timeout)
-                files = await self._take_back(plan, cell)
-            except (TimeoutError, RunLostError) as error:
+                files = await self._take_back(plan, cell, sink)
+            except RunLostError as error:
                 if self._runner.stopping:
                     raise ShuttingDownError(
                         "the daemon stopped while the program ran", run=run
@@ -269,10 +259,11 @@ class LiveSession(Session):
         while cell.active.stalled and not ended.done():
             await asyncio.wait([ended], timeout=seconds)
 
-    async def _take_back(self, plan: Plan, cell: Cell) -> Collection:
+    async def _take_back(self, plan: Plan, cell: Cell, sink: Sink) -> Collection:
         files = Collection([], [])
         if plan.request.outputs:
-            files = await self._whole(self._get(plan.request.outputs, plan.limits.files_total))
+            collector = self._collector(plan.limits.files_total, sink)
+            files = await self._whole(collector.matching(plan.request.outputs))
         if cell.end is not None:
             left = plan.limits.files_total - sum(file.size for file in files.files)
             shown = shown_files(cell.end, left)
@@ -286,7 +277,7 @@ class LiveSession(Session):
         """One exchange with the guest, at its end also when nobody waits for it any more."""
 
         async def in_turn() -> _T:
-            async with self._files, asyncio.timeout(_FILES):
+            async with self._files:
                 return await work
 
         return await asyncio.shield(self._spawn(in_turn()))
@@ -295,39 +286,41 @@ class LiveSession(Session):
         self.touch()
         try:
             return await self._whole(work)
-        except (TimeoutError, RunLostError) as error:
+        except RunLostError as error:
             self.check_open()
             raise EngineUnavailableError(f"the session's container was lost: {error}") from None
 
     async def write_files(self, files: Files) -> None:
         await self._exchange(self._put(files, self._plan.limits.files_total))
 
-    async def read_files(self, paths: list[str]) -> FilesRead:
-        for path in paths:
-            check_path(path, self.language.code_name)
-        wanted = [exactly(path) for path in paths]
-        files, skipped = await self._exchange(self._get(wanted, self._plan.limits.files_total))
-        told = {file.path for file in files} | {file.path for file in skipped}
-        missing = [SkippedFile(path, "no such file") for path in paths if path not in told]
-        return FilesRead(files, skipped + missing)
+    async def read_files(self, parts: list[FilePart], sink: Sink) -> FilesRead:
+        for part in parts:
+            check_path(part.path, self.language.code_name)
+        collector = self._collector(self._plan.limits.files_total, sink)
+        return FilesRead(*await self._exchange(collector.parts(parts)))
 
     async def list_files(self) -> list[FileInfo]:
         entries, _ = await self._exchange(list_entries(self._lease.guest, self._talk.life))
         return [FileInfo(entry.path, entry.name_of_kind, entry.size) for entry in entries]
 
     async def _put(self, files: Files, most: int) -> None:
-        laid = decode_files(files, most, self.language.code_name)
-        for path, data in laid.items():
-            self._lease.guest.write_file(path, data)
+        check_files(files, most, self.language.code_name)
+        tmp = self._plan.limits.tmp
+        for path, file in files.items():
+            if (file.offset or 0) + len(file.data) > tmp:
+                raise not_laid(errno.ENOSPC, path, tmp)
+            self._lease.guest.write_file(b"".join(file.frames(path)))
             _, error = await self._talk.life.next_file()
-            if error == errno.ENOSPC:
-                raise PayloadTooLargeError(f"files: {path}: {os.strerror(error)}", limit="tmp")
             if error:
-                raise InvalidParamsError(f"files: {path}: {os.strerror(error)}")
+                raise not_laid(error, path, tmp)
 
-    async def _get(self, patterns: list[str], most: int) -> Collection:
-        guest, life = self._lease.guest, self._talk.life
-        return await collect(guest, life, patterns, most, self._runner.config.limits.files)
+    def _collector(self, most: int, sink: Sink) -> Collector:
+        return Collector(
+            self._lease.guest,
+            self._talk.life,
+            Room(most, self._runner.config.limits.files),
+            sink.hold,
+        )
 
 
 def _told(verdict: Verdict) -> str:

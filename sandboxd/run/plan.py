@@ -9,9 +9,9 @@ from sandboxd.guest import frames
 from sandboxd.guest.frames import Command
 from sandboxd.languages import Language, processors
 from sandboxd.pool.fleet import Variant
-from sandboxd.run.files import encode_files
+from sandboxd.run.laid import LaidFile, encode_files
 from sandboxd.run.profiles import Profile
-from sandboxd_client.protocol import Base64, EffectiveLimits, Limits
+from sandboxd_client.protocol import EffectiveLimits, Limits
 
 AUTO = "auto"
 """The profile that covers what the program imports."""
@@ -32,7 +32,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """None when there is none, or when it is streamed."""
     stdin_streamed: bool = False
     limits: Limits = Limits()
-    files: dict[str, str | Base64] = {}
+    files: dict[str, LaidFile] = {}
     outputs: list[str] = []
     variant: Variant = Variant()
     fresh: bool = False
@@ -84,7 +84,7 @@ def prepare(
         )
     parts = [frames.encode_size(limits.tmp)] if limits.tmp != tmp else []
     if request.files:
-        parts.append(encode_files(request.files, limits.files_total, language.code_name))
+        parts += encode_files(request.files, limits.files_total, language.code_name)
     parts += [
         frames.encode_data(Command.CODE, request.code.encode()),
         frames.encode_data(Command.MESSAGE, message),

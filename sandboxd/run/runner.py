@@ -20,7 +20,6 @@ from sandboxd.errors import (
     InvalidLimitsError,
     InvalidParamsError,
     NotPermittedError,
-    PayloadTooLargeError,
     ShuttingDownError,
 )
 from sandboxd.guest.frames import Verdict
@@ -29,8 +28,9 @@ from sandboxd.metrics import RunSample
 from sandboxd.pool.fleet import Fleet
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
-from sandboxd.run.files import Collection, collect
+from sandboxd.run.files import Collection, Collector, Room
 from sandboxd.run.imports import fitting
+from sandboxd.run.laid import not_laid
 from sandboxd.run.limits import resolve, to_resources
 from sandboxd.run.plan import AUTO, Plan, RunRequest, encode_go, prepare
 from sandboxd.run.profiles import Profile, package_name
@@ -50,8 +50,8 @@ _log = structlog.get_logger("sandboxd.run")
 
 _GRACE = 10.0
 """Seconds the guest may be late with the end of a run before it is given up."""
-_COLLECT = 60.0
-"""Seconds that taking files back may need."""
+_LAYING = 8 * 1024 * 1024
+"""Bytes a second, the least, that a guest takes of files."""
 _MICRO = 1e-6
 _LABEL_MAX = 200
 
@@ -235,8 +235,8 @@ class Runner:
             on_active(active)
             handed_out = time.monotonic() - leased
             held = bool(request.outputs)
-            verdict = await self._await_end(run, active, lease, limits.timeout, held=held)
-            files = await self._collect(run, active, lease, plan)
+            verdict = await self._await_end(run, active, lease, plan, held=held)
+            files = await self._collect(run, active, lease, plan, sink)
             lease.ended(fault(verdict))
         result = to_result(
             run,
@@ -254,20 +254,21 @@ class Runner:
         self.account(plan, active, result, verdict)
         return result
 
-    async def _collect(self, run: str, active: ActiveRun, lease: Lease, plan: Plan) -> Collection:
+    async def _collect(
+        self, run: str, active: ActiveRun, lease: Lease, plan: Plan, sink: Sink
+    ) -> Collection:
         """The files that were asked for, also after a failure or a timeout."""
         if not plan.request.outputs:
             return Collection([], [])
+        collector = Collector(
+            lease.guest,
+            active,
+            Room(plan.limits.files_total, self.config.limits.files),
+            sink.hold,
+        )
         try:
-            async with asyncio.timeout(_COLLECT):
-                collection = await collect(
-                    lease.guest,
-                    active,
-                    plan.request.outputs,
-                    plan.limits.files_total,
-                    self.config.limits.files,
-                )
-        except (TimeoutError, RunLostError) as error:
+            collection = await collector.matching(plan.request.outputs)
+        except RunLostError as error:
             raise EngineUnavailableError(
                 f"the container was lost while its files were read: {error}", run=run
             ) from None
@@ -275,21 +276,18 @@ class Runner:
         return collection
 
     async def _await_end(
-        self, run: str, active: ActiveRun, lease: Lease, timeout: float, *, held: bool
+        self, run: str, active: ActiveRun, lease: Lease, plan: Plan, *, held: bool
     ) -> Verdict:
         """Waits for the guest's verdict, and gives up a guest that is late with it."""
+        laying = len(plan.preparation) / _LAYING
         try:
-            verdict = await self._in_time(active, timeout + _GRACE)
+            verdict = await self._in_time(active, laying + plan.limits.timeout + _GRACE)
         except asyncio.CancelledError:
             await self._kill(run, active, lease, held=held)
             raise
         except PutFailedError as error:
             lease.ended("files could not be laid")
-            raise PayloadTooLargeError(
-                f"files: {error}; limits.tmp bounds all that is written, these files among it",
-                limit="tmp",
-                max=int(self.config.limits.max.tmp),
-            ) from None
+            raise not_laid(error.error, error.path, plan.limits.tmp) from None
         except RunLostError as error:
             if self.stopping:
                 raise ShuttingDownError(

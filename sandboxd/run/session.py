@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -23,12 +23,13 @@ from sandboxd.errors import (
 )
 from sandboxd.pool.fleet import Variant
 from sandboxd.run.active import Sink
+from sandboxd.run.laid import Files
 from sandboxd.run.plan import AUTO, Plan, RunRequest
 from sandboxd.run.runner import Runner
 from sandboxd.run.session_state import SessionState, Step, step
 from sandboxd_client.protocol import (
-    Base64,
     FileInfo,
+    FilePart,
     FilesRead,
     Limits,
     RunResult,
@@ -38,7 +39,6 @@ from sandboxd_client.protocol import (
 _log = structlog.get_logger("sandboxd.session")
 
 _T = TypeVar("_T")
-Files = Mapping[str, str | Base64]
 _OF_THE_CONTAINER = ("memory", "cpus", "cpu_shares", "pids", "tmp")
 
 
@@ -226,7 +226,7 @@ class Session(abc.ABC):
     async def write_files(self, files: Files) -> None: ...
 
     @abc.abstractmethod
-    async def read_files(self, paths: list[str]) -> FilesRead: ...
+    async def read_files(self, parts: list[FilePart], sink: Sink) -> FilesRead: ...
 
     @abc.abstractmethod
     async def list_files(self) -> list[FileInfo]: ...

@@ -177,7 +177,7 @@ def test_the_command_lays_files_and_takes_outputs_back(
         check=False,
     )
     first, second = map(json.loads, ran.stdout.splitlines())
-    assert first["result"]["files"] == [{"path": "out", "size": 2, "data": "45"}]
+    assert first["result"]["files"] == [{"path": "out", "size": 2, "data": "45", "mode": 0o644}]
     assert second == {
         "line": 2,
         "error": {

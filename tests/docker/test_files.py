@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from sandboxd_client import (
     Client,
+    File,
     InvalidParamsError,
     Limits,
     PayloadTooLargeError,
     RunResult,
 )
 from tests.support.daemon import RunningDaemon
+from tests.support.programs import MORE, STANDARD
 
 MIB = 1024 * 1024
 
@@ -122,7 +120,94 @@ def test_ten_thousand_files_are_capped_and_the_rest_listed(client: Client) -> No
     result = client.run("python", code, outputs=["*"])
     assert len(result.files) == 1000
     assert len(result.files_skipped) == 9000
-    assert set(skipped(result).values()) == {"too many files"}
+    assert set(skipped(result).values()) == {"too many files: [limits] files is 1000"}
+
+
+def test_every_file_is_told_or_skipped_whatever_its_name_or_depth(client: Client) -> None:
+    code = r"""
+import os
+open(b"\xc3.txt", "w").close()
+os.makedirs("closed/in"); open("closed/in/file", "w").close(); os.chmod("closed", 0)
+open("unreadable", "w").close(); os.chmod("unreadable", 0)
+os.makedirs("/".join("d" * 70)); os.chdir("/".join("d" * 70)); open("deep.txt", "w").close()
+for _ in range(200): os.mkdir("e"); os.chdir("e")
+open("lost", "w").close()
+os.chdir("/sandbox")
+for _ in range(20): os.mkdir("n" * 250); os.chdir("n" * 250)
+open("long", "w").close()
+"""
+    result = client.run("python", code, outputs=["**"])
+    assert (result.stderr, result.exit_code) == ("", 0)
+    deep, long = "d/" * 70, ("n" * 250 + "/") * 20
+    assert data(result) == {"unreadable": b"", "closed/in/file": b"", f"{deep}deep.txt": b""}
+    assert skipped(result) == {
+        r"\xc3.txt": "its name is not UTF-8",
+        f"{deep}{'e/' * 187}".rstrip("/"): "a folder nested too deeply to be looked into",
+        f"{long}long": "its path is longer than 4095 bytes",
+    }
+    # Who asked for none of these hears of none.
+    other = client.run("python", code, outputs=["*.csv", "d/*.txt"])
+    assert (other.files, other.files_skipped) == ([], [])
+
+
+@pytest.mark.parametrize("language", ["bash", "go"])
+def test_a_folder_comes_back_by_its_name(client: Client, language: str) -> None:
+    """Also in a session, whichever of the two kinds it is of."""
+    code = {
+        "bash": "mkdir -p out/deep; echo 1 > out/a; echo 2 > out/deep/b; echo 3 > other",
+        "go": """package main
+import "os"
+func main() {
+    os.MkdirAll("out/deep", 0o755)
+    os.WriteFile("out/a", []byte("1\\n"), 0o644)
+    os.WriteFile("out/deep/b", []byte("2\\n"), 0o644)
+    os.WriteFile("other", nil, 0o644)
+}""",
+    }[language]
+    folder = {"out/a": b"1\n", "out/deep/b": b"2\n"}
+    assert data(client.run(language, code, outputs=["out"])) == folder
+    with client.session(language) as session:
+        assert data(session.run(code, outputs=["out/"])) == folder
+
+
+@pytest.mark.parametrize("language", STANDARD)
+def test_nothing_of_ours_is_among_the_files(client: Client, language: str) -> None:
+    result = client.run(language, STANDARD[language].hello, files={"given": ""}, outputs=["**"])
+    assert result.stdout == "hello\n"
+    assert (data(result), skipped(result)) == ({"given": b""}, {})
+
+
+@pytest.mark.parametrize("language", MORE)
+def test_nothing_of_ours_is_among_the_files_of_more_languages(
+    more_languages: RunningDaemon, language: str
+) -> None:
+    with more_languages.client() as client:
+        result = client.run(language, MORE[language].hello, files={"given": ""}, outputs=["**"])
+    assert result.stdout == "hello\n"
+    assert (data(result), skipped(result)) == ({"given": b""}, {})
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700, 0o444, 0o644, 0o777])
+def test_files_keep_their_mode_both_ways(client: Client, mode: int) -> None:
+    code = "stat -c %a f; cp -p f g; chmod u+x g"
+    result = client.run("bash", code, files={"f": File("x", mode=mode)}, outputs=["?"])
+    assert result.stdout == f"{mode:o}\n"
+    assert {file.path: file.mode for file in result.files} == {"f": mode, "g": mode | 0o100}
+
+
+def test_a_script_can_be_executed_unless_its_mode_says_otherwise(client: Client) -> None:
+    script = "#!/bin/sh\necho ran\n"
+    assert client.run("bash", "./run.sh", files={"run.sh": script}).stdout == "ran\n"
+    tame = client.run("bash", "./run.sh", files={"run.sh": File(script, mode=0o644)})
+    assert tame.exit_code == 126
+    text = client.run("bash", "./text", files={"text": "echo ran"})
+    assert text.exit_code == 126
+
+
+@pytest.mark.parametrize("mode", [0o4755, 0o2755, 0o1755, -1])
+def test_a_mode_is_permissions_and_no_more(client: Client, mode: int) -> None:
+    with pytest.raises(InvalidParamsError, match="files: f: mode"):
+        client.run("bash", "true", files={"f": File("x", mode=mode)})
 
 
 def test_files_swapped_by_processes_that_live_on_are_not_followed(client: Client) -> None:
@@ -163,19 +248,3 @@ def test_files_that_do_not_fit_are_an_error_and_no_run(client: Client) -> None:
             "python", "print('ran')", files={"big": "x" * 2 * MIB}, limits=Limits(tmp=1 * MIB)
         )
     assert client.run("python", "print(1)").stdout == "1\n"
-
-
-@pytest.fixture
-def roomy(tmp_path: Path) -> Iterator[Client]:
-    daemon = RunningDaemon(tmp_path)
-    daemon.config.write_text('[rpc]\nmax_line = "128MiB"\n[pool]\nmin = 0\n')
-    with daemon, daemon.client() as client:
-        yield client
-
-
-def test_sixty_four_mebibytes_of_random_bytes_go_in_and_come_out(roomy: Client) -> None:
-    content = os.urandom(64 * MIB)
-    code = "open('out', 'wb').write(open('in', 'rb').read())"
-    result = roomy.run("python", code, files={"in": content}, outputs=["out"])
-    assert result.stderr == ""
-    assert data(result)["out"] == content

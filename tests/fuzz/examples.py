@@ -115,7 +115,22 @@ _limits = st.dictionaries(
     st.sampled_from([0, 0.05, 1, 100, 2**31, -1, "1KiB", "512MiB", "1TiB", "", None]),
     max_size=2,
 )
-_files = st.dictionaries(st.sampled_from(["f", "a/b", "../x", ""]), _blobs, max_size=2)
+_offsets = st.sampled_from([0, 1, -1, 2**62, 2**70, None])
+_file_objects = st.fixed_dictionaries(
+    {},
+    optional={
+        "base64": st.sampled_from(["", "AA==", "*"]),
+        "data": _blobs,
+        "size": st.sampled_from([0, 1, -1, 2**40]),
+        "mode": st.sampled_from([0, 0o755, 0o4755, -1]),
+        "offset": _offsets,
+    },
+)
+_paths = st.sampled_from(["f", "a/b", "../x", ""])
+_files = st.dictionaries(_paths, _blobs | _file_objects, max_size=2)
+_parts = _paths | st.fixed_dictionaries(
+    {"path": _paths}, optional={"offset": _offsets, "length": _offsets}
+)
 _run_params = st.fixed_dictionaries(
     {"language": st.sampled_from(["python", "py", "go", "nonesuch", ""]), "code": _codes},
     optional={
@@ -141,6 +156,8 @@ _run_params = st.fixed_dictionaries(
 _input_params = st.fixed_dictionaries(
     {"id": _ids}, optional={"data": _blobs, "eof": st.booleans(), "x": st.none()}
 )
+_content_params = st.fixed_dictionaries({"id": _ids, "path": _paths, "data": _blobs})
+_forms = st.sampled_from([{"output": "raw"}, {"files": "pieces"}, {"files": "x"}])
 _params_of = {
     "session.open": st.fixed_dictionaries(
         {"language": st.sampled_from(["python", "go", "nonesuch"])},
@@ -154,7 +171,7 @@ _params_of = {
     "session.close": st.fixed_dictionaries({"session": _sessions}),
     "files.write": st.fixed_dictionaries({"session": _sessions, "files": _files}),
     "files.read": st.fixed_dictionaries(
-        {"session": _sessions, "paths": st.lists(st.sampled_from(["f", "../x", ""]), max_size=2)}
+        {"session": _sessions, "paths": st.lists(_parts, max_size=2)}
     ),
     "files.list": st.fixed_dictionaries(
         {"session": _sessions}, optional={"path": st.sampled_from(["a", "..", "", None])}
@@ -189,8 +206,9 @@ _requests = st.one_of(
     st.builds(lambda to, identity: _message(to[0], to[1], identity), _to_methods, _ids),
     st.builds(_message, st.sampled_from(_others), st.just({}), _ids),
     st.builds(_message, st.sampled_from(_others), _json, _ids | st.just(...)),
-    st.builds(_message, st.just("initialize"), st.just({"output": "raw"}), _ids),
+    st.builds(_message, st.just("initialize"), _forms, _ids),
     st.builds(_message, st.just("run.input"), _input_params, st.just(...)),
+    st.builds(_message, st.just("files.input"), _content_params, st.just(...)),
     st.builds(
         _message, st.just("$/cancelRequest"), st.builds(lambda i: {"id": i}, _ids), st.just(...)
     ),

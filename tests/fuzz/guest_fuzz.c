@@ -1,4 +1,4 @@
-/* The guest's own decisions (guest.c, life.c, pump.c, frame.c) under any daemon, any
+/* The guest's own decisions (guest.c, exchange.c, life.c, pump.c, frame.c) under any daemon, any
  * program, and any order in which the kernel says what has happened.
  *
  * There is no kernel: the calls that matter are answered here, out of the script. What
@@ -50,6 +50,7 @@ static _Noreturn void fake_abort(void);
 
 #include "frame.c"
 #include "guest.c"
+#include "exchange.c"
 #include "life.c"
 #include "pump.c"
 
@@ -202,7 +203,7 @@ static void think_of_something(struct script *script)
 	static const uint8_t after[] = {CMD_LIST, CMD_READ, CMD_RELEASE, CMD_RELEASE};
 	static uint8_t payload[SCRIPT_MOST];
 	uint8_t choice = script_byte(script), type;
-	size_t length;
+	size_t length, head;
 	struct go go;
 
 	if (peer.length > sizeof(peer.says) / 2)
@@ -245,6 +246,10 @@ static void think_of_something(struct script *script)
 		peer.stdin_sent += length;
 	}
 	memset(payload, 'a' + choice % 26, length);
+	/* A path stands behind what is said of its file. */
+	head = type == CMD_PUT ? sizeof(struct put) : type == CMD_READ ? sizeof(struct range) : 0;
+	length += length + head <= FRAME_PAYLOAD_MAX ? head : 0;
+	memset(payload, 0, head < length ? head : length);
 	say(type, payload, length);
 }
 
@@ -526,8 +531,9 @@ int template_hear(struct template *template, struct template_report *report)
 	return 1;
 }
 
-int files_create(int work, const char *path)
+int files_create(int work, const char *path, const struct put *put)
 {
+	(void)put;
 	check(work == OF_WORK && *path);
 	errno = EACCES;
 	return script_byte(&the_script) < 200 ? OF_PUT : -1;
@@ -547,8 +553,9 @@ int files_list(struct helper *helper, int work, const char *leave_out)
 	return help(helper);
 }
 
-int files_read(struct helper *helper, int work, const char *path)
+int files_read(struct helper *helper, int work, const char *path, const struct range *range)
 {
+	(void)range;
 	check(work == OF_WORK && *path);
 	return help(helper);
 }

@@ -1,7 +1,8 @@
 /* Puts files.c to what a test says, under the sanitizers.
  *
- * "list FOLDER", "read FOLDER PATH": stdout is what the guest would send, and the
- * exit code the errno. "create FOLDER PATH": stdin goes into the file. */
+ * "list FOLDER", "read FOLDER PATH [OFFSET LENGTH]": stdout is what the guest would
+ * send, and the exit code the errno. "create FOLDER PATH [MODE [OFFSET]]", the mode in
+ * octal: stdin goes into the file. */
 #include "files.h"
 
 #include <errno.h>
@@ -56,22 +57,36 @@ static int refuse_openat2(void)
 int main(int argc, char **argv)
 {
 	struct helper helper = {.pid = -1, .pipe = -1};
+	struct range range = {.length = UINT64_MAX};
+	struct put put = {0};
 	int work, file, status;
 
 	if (getenv("WITHOUT_OPENAT2") && refuse_openat2() < 0)
 		return 205;
 	if (argc < 3 || (work = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		return 202;
-	if (argc == 4 && strcmp(argv[1], "create") == 0) {
-		if ((file = files_create(work, argv[3])) < 0)
+	if (argc >= 4 && strcmp(argv[1], "create") == 0) {
+		if (argc > 4) {
+			put.flags = PUT_MODE;
+			put.mode = (uint16_t)strtoul(argv[4], NULL, 8);
+		}
+		if (argc > 5) {
+			put.flags |= PUT_AT;
+			put.offset = strtoull(argv[5], NULL, 10);
+		}
+		if ((file = files_create(work, argv[3], &put)) < 0)
 			return errno;
 		copy(STDIN_FILENO, file);
 		return 0;
 	}
+	if (argc > 5) {
+		range.offset = strtoull(argv[4], NULL, 10);
+		range.length = strtoull(argv[5], NULL, 10);
+	}
 	if (strcmp(argv[1], "list") == 0)
 		status = files_list(&helper, work, "main.py");
 	else
-		status = files_read(&helper, work, argv[3]);
+		status = files_read(&helper, work, argv[3], &range);
 	if (status < 0 || fcntl(helper.pipe, F_SETFL, 0) < 0)
 		return 203;
 	copy(helper.pipe, STDOUT_FILENO);

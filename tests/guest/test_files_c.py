@@ -15,7 +15,7 @@ from sandboxd.run.files import Entry, parse_listing
 from tests.support.sanitizers import compile_c
 from tests.support.wait import DEADLINE
 
-NAME_MAX, PATH_MAX = 255, 4096
+NAME_MAX, PATH_MAX, DEPTH = 255, 4096, 256
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def make_deep(work: Path, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("length", range(PATH_MAX - 6, PATH_MAX + 3))
-def test_paths_as_long_as_paths_can_be_are_listed_or_left_out(
+def test_paths_are_listed_also_where_they_are_longer_than_a_path_can_be(
     harness: Path, work: Path, length: int
 ) -> None:
     last = length - 15 * (NAME_MAX + 1)
@@ -106,15 +106,25 @@ def test_paths_as_long_as_paths_can_be_are_listed_or_left_out(
         names.append("z" * max(1, last - NAME_MAX - 1))
     make_deep(work, names)
     paths = {entry.path for entry in listed(harness, work)}
-    assert "/".join(names[:15]) in paths
-    assert all(len(path) < PATH_MAX for path in paths)
+    assert paths == {"/".join(names[:depth]) for depth in range(1, len(names) + 1)}
 
 
-def test_folders_deeper_than_anybody_needs_are_not_followed_for_ever(
+def test_folders_deeper_than_anybody_needs_are_told_and_not_looked_into(
     harness: Path, work: Path
 ) -> None:
     make_deep(work, ["d"] * 500)
-    assert 60 <= len(listed(harness, work)) <= 70
+    deepest = max(listed(harness, work), key=lambda entry: len(entry.path))
+    assert len(deepest.path.split("/")) == DEPTH + 1
+    assert deepest.error == errno.E2BIG
+    assert {entry.error for entry in listed(harness, work)} == {0, errno.E2BIG}
+
+
+def test_names_that_are_no_text_and_modes_are_listed(harness: Path, work: Path) -> None:
+    name = os.fsdecode(b"\xc3.txt")
+    (work / name).touch()
+    (work / name).chmod(0o640)
+    (entry,) = listed(harness, work)
+    assert (entry.path, entry.exact, entry.mode) == ("\\xc3.txt", False, 0o640)
 
 
 def test_a_regular_file_is_sent_whole(harness: Path, work: Path) -> None:
@@ -122,6 +132,18 @@ def test_a_regular_file_is_sent_whole(harness: Path, work: Path) -> None:
     (work / "sub").mkdir()
     (work / "sub" / "file").write_bytes(content)
     assert ask(harness, "read", work, "sub/file") == (content, 0)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, 0), (0, 5), (5, 100_000), (255_990, 100), (256_000, 1), (10**9, 1)]
+)
+def test_a_part_of_a_file_is_sent_as_far_as_it_is_there(
+    harness: Path, work: Path, offset: int, length: int
+) -> None:
+    content = bytes(range(256)) * 1000
+    (work / "file").write_bytes(content)
+    sent = ask(harness, "read", work, "file", str(offset), str(length))
+    assert sent == (content[offset : offset + length], 0)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +182,37 @@ def test_a_file_is_laid_over_another(harness: Path, work: Path) -> None:
     (work / "file").write_text("longer than what comes")
     ask(harness, "create", work, "file", stdin=b"short")
     assert (work / "file").read_bytes() == b"short"
+
+
+@pytest.mark.parametrize("mode", ["644", "755", "600", "0", "777"])
+def test_a_file_has_the_mode_that_was_asked_for_whatever_the_umask(
+    harness: Path, work: Path, mode: str
+) -> None:
+    assert ask(harness, "create", work, "file", mode, stdin=b"x") == (b"", 0)
+    assert (work / "file").stat().st_mode & 0o7777 == int(mode, 8)
+
+
+@pytest.mark.parametrize("mode", ["1644", "2755", "4755", "177777"])
+def test_neither_setuid_nor_setgid_nor_sticky_is_set(harness: Path, work: Path, mode: str) -> None:
+    assert ask(harness, "create", work, "file", mode) == (b"", errno.EINVAL)
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("offset", "whole"), [(0, b"XY234"), (3, b"012XY"), (4, b"0123XY"), (7, b"01234\0\0XY")]
+)
+def test_what_is_written_at_an_offset_leaves_the_rest_of_the_file(
+    harness: Path, work: Path, offset: int, whole: bytes
+) -> None:
+    (work / "file").write_bytes(b"01234")
+    ask(harness, "create", work, "file", "600", str(offset), stdin=b"XY")
+    assert (work / "file").read_bytes() == whole
+
+
+def test_an_offset_that_no_file_can_have_is_refused(harness: Path, work: Path) -> None:
+    assert ask(harness, "create", work, "f", "600", str(2**63)) == (b"", errno.EINVAL)
+    (work / "file").touch()
+    assert ask(harness, "read", work, "file", str(2**63), "1") == (b"", errno.EINVAL)
 
 
 @pytest.mark.parametrize(

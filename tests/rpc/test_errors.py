@@ -307,6 +307,25 @@ async def test_a_line_over_the_limit_is_refused_and_the_next_one_read(tmp_path: 
         assert (await wire.result(wire.run("out works")))["stdout"] == "works\n"
 
 
+@pytest.mark.parametrize(
+    ("start", "identity"),
+    [
+        ('{"jsonrpc": "2.0", "id": 7, "method": "run", "params": {"code": "', 7),
+        ('{"id":"seven","jsonrpc":"2.0","method":"run","params":{"code":"', "seven"),
+        ('{"jsonrpc": "2.0", "method": "run.input", "params": {"id": 7, "data": "', None),
+        ('{"jsonrpc": "2.0", "method": "x\\"id\\": 7", "params": {"data": "', None),
+    ],
+)
+async def test_a_line_over_the_limit_is_answered_for_its_own_request_and_for_no_other(
+    tmp_path: Path, start: str, identity: int | str | None
+) -> None:
+    rpc = RpcConfig(max_line=Size(10_000))
+    async with Service(tmp_path, replace(SMALL, rpc=rpc)) as service, Wire(service.socket) as wire:
+        answer = await raw(wire, start.encode() + b"x" * 20_000 + b'"}}')
+        assert answer["id"] == identity
+        assert answer["error"]["data"]["kind"] == "payload_too_large"
+
+
 async def test_several_requests_in_one_write_are_each_answered(wire: Wire) -> None:
     lines = [
         json.dumps({"jsonrpc": "2.0", "id": number, "method": "languages"}) for number in range(50)

@@ -242,7 +242,7 @@ async def test_files_go_in_and_out_between_runs(wire: Wire) -> None:
     ]
     assert await wire.call("files.list", {"session": session, "path": "a"}) == listed[:1]
     read = await wire.call("files.read", {"session": session, "paths": ["a/b", "none"]})
-    assert read["files"] == [{"path": "a/b", "size": 7, "data": "text é"}]
+    assert read["files"] == [{"path": "a/b", "size": 7, "data": "text é", "mode": 0o644}]
     assert read["files_skipped"] == [{"path": "none", "why": "no such file"}]
 
 

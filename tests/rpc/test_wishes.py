@@ -43,9 +43,9 @@ async def test_files_that_were_asked_for_come_back_in_order(wire: Wire) -> None:
         outputs=["*.txt", "sub/**"],
     )
     assert result["files"] == [
-        {"path": "a.txt", "size": 3, "data": "one"},
-        {"path": "b.txt", "size": 3, "data": "two"},
-        {"path": "sub/c.txt", "size": 5, "data": "three"},
+        {"path": "a.txt", "size": 3, "data": "one", "mode": 0o644},
+        {"path": "b.txt", "size": 3, "data": "two", "mode": 0o644},
+        {"path": "sub/c.txt", "size": 5, "data": "three", "mode": 0o644},
     ]
     assert result.get("files_skipped", []) == []
 
@@ -62,8 +62,8 @@ async def test_a_large_file_that_is_no_text_comes_back_whole(service: Service, w
     data = bytes(range(256)) * 1000
 
     async def write(process: Process) -> int:
-        process.guest.work.files["big"] = data
-        process.guest.work.files["folder/"] = b""
+        process.guest.work.files["big"] = bytearray(data)
+        process.guest.work.files["folder/"] = bytearray()
         return 0
 
     service.engine.programs["write"] = write

@@ -47,6 +47,8 @@ class Nobody:
 
     def stdin_taken(self, count: int) -> None: ...
 
+    async def hold(self, size: int) -> None: ...
+
     def when_writable(self, callback: object) -> bool:
         return False
 

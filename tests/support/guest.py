@@ -235,13 +235,13 @@ class FakeGuest:
         elif command in _BEFORE:
             self._prepare(command, payload)
         elif command in _AFTER:
-            self._answer(command, payload.decode())
+            self._answer(command, payload)
         else:
             self._attend(command, payload)
 
     def _exchange(self, command: Command, payload: bytes) -> None:
         if command in (Command.LIST, Command.READ):
-            self._answer(command, payload.decode())
+            self._answer(command, payload)
         elif command is Command.PUT_END:
             error = errno.ENOSPC if self.work.failed else 0
             self.work.failed = False
@@ -249,12 +249,12 @@ class FakeGuest:
         elif command is Command.DATA:
             list(self.work.data(payload))  # PUT_END tells how it went
         else:
-            self.work.put(payload.decode())
+            self.work.put(payload)
 
     def _prepare(self, command: Command, payload: bytes) -> None:
         match command:
             case Command.PUT:
-                self.work.put(payload.decode())
+                self.work.put(payload)
             case Command.DATA:
                 self._say_all(self.work.data(payload))
             case Command.SIZE:
@@ -265,11 +265,11 @@ class FakeGuest:
             case _:
                 self._parts.setdefault(command, bytearray()).extend(payload)
 
-    def _answer(self, command: Command, path: str) -> None:
+    def _answer(self, command: Command, payload: bytes) -> None:
         if command is Command.LIST:
             self._say_all(self.work.list())
         elif command is Command.READ:
-            self._say_all(self.work.read(path))
+            self._say_all(self.work.read(payload))
         else:
             self._held = False
             self._task = asyncio.create_task(self._replace_child())

@@ -3,7 +3,7 @@
 A program is a coroutine function, or a script of one verb a line: `out TEXT`,
 `err TEXT`, `cat`, `read COUNT`, `flood COUNT`, `mark EVENT`, `wait EVENT`,
 `hang`, `exit CODE`, `signal NUMBER`, `oom`, `die`, `garble`, `args`, `env NAME`,
-`write PATH TEXT`, `show PATH`, `value TEXT`, `stubborn`, `note TEXT`.
+`write PATH TEXT`, `fill PATH SIZE`, `show PATH`, `value TEXT`, `stubborn`, `note TEXT`.
 """
 
 from __future__ import annotations
@@ -158,11 +158,17 @@ async def _env(process: Process, name: str) -> None:
 
 async def _write_file(process: Process, rest: str) -> None:
     path, _, text = rest.partition(" ")
-    process.guest.work.files[path] = text.encode()
+    process.guest.work.files[path] = bytearray(text.encode())
+
+
+async def _fill(process: Process, rest: str) -> None:
+    path, _, size = rest.partition(" ")
+    process.guest.work.files[path] = bytearray(range(256)) * (int(size) // 256 + 1)
+    del process.guest.work.files[path][int(size) :]
 
 
 async def _show(process: Process, path: str) -> None:
-    await process.write(process.guest.work.files[path])
+    await process.write(bytes(process.guest.work.files[path]))
 
 
 async def _value(process: Process, text: str) -> None:
@@ -195,6 +201,7 @@ _VERBS: dict[str, Verb] = {
     "args": _args,
     "env": _env,
     "write": _write_file,
+    "fill": _fill,
     "show": _show,
     "value": _value,
     "stubborn": _stubborn,

@@ -62,6 +62,8 @@ class Recorder:
             self.readers.append(callback)
         return not self.client_reads
 
+    async def hold(self, size: int) -> None: ...
+
     def read_again(self) -> None:
         self.client_reads = True
         while self.readers:

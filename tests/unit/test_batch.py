@@ -61,7 +61,7 @@ from sandboxd_client.cli.batch import (
     render,
 )
 from sandboxd_client.errors import InvalidParamsError
-from sandboxd_client.protocol import Base64, RunParams, StdinObject
+from sandboxd_client.protocol import Base64, InputFile, RunParams, StdinObject
 from tests.support.impostor import Impostor, read_line, wait_until_read
 from tests.support.logs import watched
 from tests.support.program import Process
@@ -589,7 +589,7 @@ def test_a_line_is_a_program_with_whatever_a_run_takes(tmp_path: Path) -> None:
         env={"A": "b"},
         stdin=StdinObject(base64="/w=="),
         limits=Limits(timeout=2, memory="64MiB"),
-        files={"in": "x", "raw": Base64("AA==")},
+        files={"in": "x", "raw": InputFile(base64="AA==")},
         outputs=["*.csv"],
         reuse=msgspec.convert("never", type(line.program.params.reuse)),
         stream=False,

@@ -14,11 +14,14 @@ from sandboxd_client.errors import SandboxError, from_wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
+
+    from sandboxd_client.cli._local import LocalFile
 
 _RAW, _RUN = 1, 2  # ids of the two requests
 _STDIN_WINDOW = 1024 * 1024
+_FILES_INLINE = 1024 * 1024
 
 
 def to_wire(data: bytes) -> str | dict[str, str]:
@@ -36,8 +39,18 @@ def from_blob(blob: str | dict[str, str]) -> bytes:
 class QuickRun:
     """One run on a connection of its own; closing that kills the program, unless it is kept."""
 
-    def __init__(self, socket: str, params: dict[str, Any], method: str = "run") -> None:
+    def __init__(
+        self,
+        socket: str,
+        params: dict[str, Any],
+        method: str = "run",
+        files: Mapping[str, LocalFile] = {},
+    ) -> None:
         self._connection = Connection(socket)
+        self._following: dict[str, LocalFile] = {}
+        """Files that the line has no room for: they are sent once they are wanted."""
+        self._arriving: dict[int, list[Any]] = {}
+        """Pieces of files that come ahead of the answer, by their place in it."""
         self._stream: tuple[str, int] | None = None
         """The stream of output whose bytes have not all arrived, and how many are missing."""
         self._ahead = 0
@@ -47,8 +60,24 @@ class QuickRun:
         """Its id, known once it has started."""
         self.result: dict[str, Any] | None = None
         """Known once the run has ended."""
-        self._send(id=_RAW, method="initialize", params={"output": "raw"})
+        if files:
+            params = params | {"files": self._name(files)}
+        self._send(id=_RAW, method="initialize", params={"output": "raw", "files": "pieces"})
         self._send(id=_RUN, method=method, params=params)
+
+    def _name(self, files: Mapping[str, LocalFile]) -> dict[str, Any]:
+        """The files as the request has them: with their content, or its size."""
+        named: dict[str, Any] = {}
+        room = _FILES_INLINE
+        for name, file in files.items():
+            named[name] = {"mode": file.mode}
+            if file.size <= room:
+                room -= file.size
+                named[name]["data"] = to_wire(b"".join(file.pieces()))
+            else:
+                self._following[name] = file
+                named[name]["size"] = file.size
+        return named
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -68,8 +97,17 @@ class QuickRun:
         self._send(method="run.input", params=params | {"eof": not data})
 
     def take(self) -> Iterator[tuple[str, bytes]]:
-        """What has been printed, as stream and bytes. Raises RemoteError."""
-        self._connection.read_available()
+        """What has been printed, as stream and bytes. Raises RemoteError.
+
+        To be called before waiting for more: while something is sent, what arrives is
+        read as well.
+        """
+        yield from self._arrived()
+        if self.result is None:
+            self._connection.read_available()
+            yield from self._arrived()
+
+    def _arrived(self) -> Iterator[tuple[str, bytes]]:
         while self.result is None:
             if self._stream is not None:
                 name, size = self._stream
@@ -100,11 +138,30 @@ class QuickRun:
                 self.queued, self.run = None, params["run"]
             case "run.stdin":
                 self._ahead -= params["taken"]
+            case "files.wanted":
+                self._send_files()
+            case "files.output":
+                self._arriving.setdefault(params["index"], []).append(params["data"])
             case None if message.get("id") == _RUN:
                 if error := message.get("error"):
                     raise from_wire(error["code"], error["message"], error.get("data", {}))
                 self.result = message["result"]
+                for index, came in self._arriving.items():
+                    message["result"]["files"][index]["data"] = _joined(came)
+
+    def _send_files(self) -> None:
+        for name, file in self._following.items():
+            for piece in file.pieces():
+                data = {"base64": base64.b64encode(piece).decode("ascii")}
+                self._send(method="files.input", params={"id": _RUN, "path": name, "data": data})
 
     def _send(self, **message: Any) -> None:
         line = json.dumps({"jsonrpc": "2.0", **message}, ensure_ascii=False)
         self._connection.send(line.encode() + b"\n")
+
+
+def _joined(came: list[Any]) -> str | dict[str, str]:
+    """The blob of some pieces, all text or all base64."""
+    if isinstance(came[0], str):
+        return "".join(came)
+    return {"base64": "".join(piece["base64"] for piece in came)}

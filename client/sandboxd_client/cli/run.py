@@ -8,7 +8,8 @@ import select
 import sys
 
 from sandboxd_client._paths import default_socket_name
-from sandboxd_client.cli._quick import QuickRun, from_blob, to_wire
+from sandboxd_client.cli._local import find_files, put_files
+from sandboxd_client.cli._quick import QuickRun, to_wire
 from sandboxd_client.cli.command import Command
 from sandboxd_client.errors import SandboxError
 
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="files",
         metavar="PATH[:NAME]",
-        help="lay this file in the work folder",
+        help="lay this file in the work folder, or all of this folder",
     )
     files.add_argument(
         "-o",
@@ -91,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
     if feeds and arguments.session:  # whose runs are given it whole
         feeds, params["stdin"] = False, to_wire(sys.stdin.buffer.read())
     socket = arguments.socket or default_socket_name()
-    running = QuickRun(socket, params)
+    files = find_files(arguments.files, arguments.file)
+    running = QuickRun(socket, params, files=files)
     if arguments.detach:
         return _detach(running, as_json=arguments.json)
     exit_code, result = pass_on(running, arguments, feed=feeds, verbose=arguments.verbose)
@@ -104,10 +106,11 @@ def _detach(running: QuickRun, *, as_json: bool) -> int:
     poll = select.poll()
     poll.register(running, select.POLLIN)
     with contextlib.closing(running), _Place() as place:
+        list(running.take())
         while running.run is None:
+            place.show(running.queued)
             poll.poll()
             list(running.take())
-            place.show(running.queued)
     sys.stdout.write(f'{{"run": "{running.run}"}}\n' if as_json else f"{running.run}\n")
     return 0
 
@@ -123,7 +126,7 @@ def pass_on(
     result = running.result
     if result is None:
         raise SandboxError("the run ended without a result")
-    _take_files(result, arguments.into)
+    put_files(result, arguments.into)
     if arguments.json:
         import json  # noqa: PLC0415 - loaded already
 
@@ -146,7 +149,6 @@ def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) ->
         "env": dict(pair.partition("=")[::2] for pair in arguments.env),
         "stdin": {"stream": True} if streams_stdin else None,
         "limits": limits,
-        "files": _read_files(arguments.files),
         "outputs": arguments.outputs,
         "reuse": "never" if arguments.fresh else "owner",
         "network": arguments.network,
@@ -175,33 +177,6 @@ def _program(arguments: argparse.Namespace) -> str:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise SandboxError(f"cannot read {arguments.file or 'stdin'}: {error}") from None
-
-
-def _read_files(named: list[str]) -> dict[str, str | dict[str, str]]:
-    """Files to lay, by the name they get. Raises SandboxError."""
-    files = {}
-    for each in named:
-        path, _, name = each.partition(":")
-        try:
-            with open(path, "rb") as file:
-                files[name or os.path.basename(path)] = to_wire(file.read())
-        except OSError as error:
-            raise SandboxError(f"cannot read {path}: {error}") from None
-    return files
-
-
-def _take_files(result: dict[str, Any], folder: str) -> None:
-    """Writes what came back; a path of the sandbox's never leads out of the folder."""
-    inside = os.path.realpath(folder)
-    for file in result["files"]:
-        target = os.path.realpath(os.path.join(inside, file["path"]))
-        if os.path.commonpath([inside, target]) != inside:
-            raise SandboxError(f"not written: {file['path']} would lie outside {folder}")
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as written:
-            written.write(from_blob(file["data"]))
-    for skipped in result["files_skipped"]:
-        sys.stderr.write(f"sandbox: {skipped['path']} did not come back: {skipped['why']}\n")
 
 
 def _has_stdin() -> bool:
@@ -241,7 +216,13 @@ def _output(running: QuickRun, place: _Place, *, feed: bool) -> Iterator[tuple[s
     poll = select.poll()
     poll.register(running, select.POLLIN)
     open_stdin, polled = feed, False
-    while running.result is None:
+    while True:
+        for printed in running.take():
+            place.show(running.queued)
+            yield printed
+        place.show(running.queued)
+        if running.result is not None:
+            return
         wanted = open_stdin and running.stdin_room >= _CHUNK
         if wanted != polled:
             if wanted:
@@ -254,10 +235,6 @@ def _output(running: QuickRun, place: _Place, *, feed: bool) -> Iterator[tuple[s
                 data = os.read(0, _CHUNK)
                 running.send_stdin(data)
                 open_stdin = bool(data)
-        for printed in running.take():
-            place.show(running.queued)
-            yield printed
-        place.show(running.queued)
 
 
 def _write(descriptor: int, data: bytes) -> None:

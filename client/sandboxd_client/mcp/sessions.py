@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from sandboxd_client._files import wire_files, written_files
 from sandboxd_client.aio import AsyncClient
 from sandboxd_client.mcp.tool import Arguments, Report, Tool
 from sandboxd_client.protocol import (
@@ -88,7 +89,7 @@ class FileList(Struct, frozen=True):
 async def open_session(client: AsyncClient, wanted: OpenSession, _: Report) -> SessionOpened:
     params = SessionOpenParams(
         language=wanted.language,
-        files=wanted.files,
+        files=wire_files(wanted.files),
         limits=wanted.limits,
         network=wanted.network,
         packages=wanted.packages,
@@ -109,12 +110,12 @@ async def close_session(client: AsyncClient, wanted: CloseSession, _: Report) ->
 
 
 async def write_files(client: AsyncClient, wanted: WriteFiles, _: Report) -> Nothing:
-    params = FilesWriteParams(session=wanted.session, files=wanted.files)
+    params = FilesWriteParams(session=wanted.session, files=written_files(wanted.files))
     return await client._call(Method.FILES_WRITE, params, Nothing)  # noqa: SLF001 - as above
 
 
 async def read_files(client: AsyncClient, wanted: ReadFiles, _: Report) -> FilesRead:
-    params = FilesReadParams(session=wanted.session, paths=wanted.paths)
+    params = FilesReadParams(session=wanted.session, paths=[*wanted.paths])
     return await client._call(Method.FILES_READ, params, FilesRead)  # noqa: SLF001 - as above
 
 

@@ -22,7 +22,7 @@ from sandboxd_client.errors import (
     ShuttingDownError,
     from_wire,
 )
-from sandboxd_client.protocol import Method, Params, RunParams, RunResult
+from sandboxd_client.protocol import FilesRead, Method, Params, RunParams, RunResult
 
 DaemonMode = Literal["auto", "never"]
 _POLL = 0.2
@@ -153,10 +153,12 @@ class NodeActor:
 
     async def call(self, method: Method, params: bytes, kind: type[Params]) -> bytes | Fault:
         """Any other request: the answer as it stands, or why there is none."""
+        # Files may come ahead of their answer, and belong into it.
+        answered: Any = FilesRead if method is Method.FILES_READ else msgspec.Raw
         try:
             answer = await self._client._call(  # noqa: SLF001 - a part of the client
-                method, msgspec.msgpack.decode(params, type=kind), msgspec.Raw
+                method, msgspec.msgpack.decode(params, type=kind), answered
             )
         except SandboxError as error:
             return to_fault(error)
-        return bytes(answer)
+        return msgspec.json.encode(answer)

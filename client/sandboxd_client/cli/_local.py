@@ -1,0 +1,138 @@
+"""Files of this machine: those that go into the sandbox, and where those go that come out."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from sandboxd_client.cli._quick import from_blob
+from sandboxd_client.errors import SandboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_PIECE = 96 * 1024
+_PERMISSIONS, _USUAL = 0o777, 0o644
+
+
+class LocalFile:
+    """A file that goes in. What is not regular, such as a pipe, is read at once."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._data: bytes | None = None
+        try:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                with open(path, "rb") as file:
+                    self._data = file.read()
+        except OSError as error:
+            raise SandboxError(f"cannot read {path}: {error}") from None
+        if self._data is None:
+            self.size, self.mode = status.st_size, status.st_mode & _PERMISSIONS
+        else:
+            self.size, self.mode = len(self._data), _USUAL
+
+    def pieces(self) -> Iterator[bytes]:
+        """Its content, of the size that it had. Raises SandboxError."""
+        if self._data is not None:
+            yield from (self._data[at : at + _PIECE] for at in range(0, self.size, _PIECE))
+            return
+        left = self.size
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                while left:
+                    piece = file.read(min(left, _PIECE))
+                    if not piece:
+                        raise SandboxError(f"{self._path} became shorter while it was sent")
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise SandboxError(f"cannot read {self._path}: {error}") from None
+
+
+def find_files(named: list[str], program: str | None) -> dict[str, LocalFile]:
+    """Files to lay, by the name they get; of a folder all that is in it.
+
+    Each is PATH or PATH:NAME, of which the longest PATH counts that is there. A folder
+    keeps its name as with `cp -r`, and has none in `dir/.` and `dir:.`. Raises SandboxError.
+    """
+    files = {}
+    for each in named:
+        path, name = _take_apart(each)
+        if os.path.isdir(path):
+            for below in _walk(path, []):
+                target = os.path.normpath(os.path.join(name, os.path.relpath(below, path)))
+                if not _is_program(below, target, program):
+                    files[target] = LocalFile(below)
+        else:
+            files[name] = LocalFile(path)
+    return files
+
+
+def _take_apart(named: str) -> tuple[str, str]:
+    """A path and the name it gets; "." stands for the work folder."""
+    ends = [at for at, letter in enumerate(named) if letter == ":"]
+    for end in (len(named), *reversed(ends)):
+        path, name = named[:end], named[end + 1 :]
+        if path and os.path.lexists(path):
+            own = os.path.basename(path.rstrip("/"))
+            return path, os.path.normpath(name or ("." if own == ".." else own or "."))
+    return named.partition(":")[0], ""
+
+
+def _walk(folder: str, above: list[str]) -> Iterator[str]:
+    """The files in it and below, links followed."""
+    real = os.path.realpath(folder)
+    if real in above:
+        raise SandboxError(f"{folder} leads back to {real}: it has no end")
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise SandboxError(f"cannot read {folder}: {error}") from None
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry.path, [*above, real])
+        elif entry.is_file():
+            yield entry.path
+        else:
+            sys.stderr.write(f"sandbox: {entry.path} is not sent: it is no regular file\n")
+
+
+def _is_program(path: str, target: str, program: str | None) -> bool:
+    """Whether that is what runs anyway, by the same name."""
+    return (
+        target.startswith("main.")
+        and program not in (None, "-")
+        and os.path.samefile(path, program or "")
+    )
+
+
+def put_files(result: dict[str, Any], folder: str) -> None:
+    """Writes what came back, with its mode; a path of the sandbox's never leads out of the
+    folder. Raises SandboxError."""
+    inside = os.path.realpath(folder)
+    for file in result["files"]:
+        target = os.path.realpath(os.path.join(inside, file["path"]))
+        if os.path.commonpath([inside, target]) != inside:
+            raise SandboxError(f"not written: {file['path']} would lie outside {folder}")
+        try:
+            _put(target, file)
+        except OSError as error:
+            raise SandboxError(f"cannot write {target}: {error.strerror}") from None
+    for skipped in result["files_skipped"]:
+        path = skipped["path"] or "something"
+        sys.stderr.write(f"sandbox: {path} did not come back: {skipped['why']}\n")
+
+
+def _put(target: str, file: dict[str, Any]) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if os.path.isfile(target):
+        os.unlink(target)
+    mode = file.get("mode")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with open(os.open(target, flags, 0o666 if mode is None else mode), "wb") as written:
+        written.write(from_blob(file["data"]))

@@ -1,0 +1,113 @@
+/* The daemon's commands on files of the work folder (files.h): laid with PUT and DATA,
+ * before a run or during one; listed and read during one, or after it. */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Takes a frame's payload apart: a struct of that size, then a path without a NUL. */
+static void take_apart(const struct frame *frame, void *head, size_t size, char path[PATH_MAX])
+{
+	size_t length = frame->length - size;
+
+	if (frame->length <= size || length >= PATH_MAX ||
+	    memchr(frame->payload + size, '\0', length))
+		fatal("not a path");
+	memcpy(head, frame->payload, size);
+	memcpy(path, frame->payload + size, length);
+	path[length] = '\0';
+}
+
+/* --- laid --- */
+
+static char put_path[PATH_MAX];
+
+static void put_failed(void)
+{
+	uint8_t payload[sizeof(int32_t) + PATH_MAX];
+	int32_t number = errno;
+	size_t length = strlen(put_path);
+
+	close_fd(&guest.put);
+	guest.put_error = number;
+	if (guest.state == RUNNING)
+		return; /* PUT_END asks */
+	memcpy(payload, &number, sizeof(number));
+	memcpy(payload + sizeof(number), put_path, length);
+	/* One is enough to fail a run; a hundred must not fill the outbox. */
+	outbox_add(&guest.outbox, EVT_PUT_FAILED, payload, sizeof(number) + length);
+}
+
+/* A run may end while this is on its way: then the file is of no interest any more. */
+static bool may_put(const struct frame *frame)
+{
+	if (guest.state == DRAINING || guest.state == HELD || guest.state == LEAVING)
+		return false;
+	if (guest.state != RUNNING)
+		must_be(WAITING, frame);
+	return true;
+}
+
+void begin_put(const struct frame *frame)
+{
+	struct put put;
+
+	if (!may_put(frame))
+		return;
+	take_apart(frame, &put, sizeof(put), put_path);
+	close_fd(&guest.put);
+	if (guest.state == RUNNING)
+		guest.put_error = 0;
+	guest.put = files_create(guest.child.work, put_path, &put);
+	if (guest.put < 0)
+		put_failed();
+}
+
+void continue_put(const struct frame *frame)
+{
+	ssize_t count;
+
+	if (!may_put(frame) || guest.put < 0)
+		return; /* where it has failed, that was told */
+	count = write(guest.put, frame->payload, frame->length);
+	if (count == (ssize_t)frame->length)
+		return;
+	if (count >= 0)
+		errno = ENOSPC;
+	put_failed();
+}
+
+void end_put(void)
+{
+	close_fd(&guest.put);
+	guest.put_ended = guest.state == RUNNING;
+}
+
+/* --- listed and read --- */
+
+static void may_ask(const struct frame *frame)
+{
+	if (guest.helper.pid >= 0 || guest.child.work < 0)
+		fatal("frame %c out of place", frame->type);
+}
+
+void list_files(const struct frame *frame)
+{
+	may_ask(frame);
+	if (files_list(&guest.helper, guest.child.work, guest.options.code_name) < 0)
+		fatal("start a helper: %s", strerror(errno));
+}
+
+void read_file(const struct frame *frame)
+{
+	struct range range;
+	char path[PATH_MAX];
+
+	may_ask(frame);
+	take_apart(frame, &range, sizeof(range), path);
+	if (files_read(&guest.helper, guest.child.work, path, &range) < 0)
+		fatal("start a helper: %s", strerror(errno));
+}

@@ -1,0 +1,251 @@
+"""Files of the command: by name, by folder, of any size, and with their mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandboxd_client import Client
+from sandboxd_client.cli._local import find_files
+from tests.client.test_cli import PROGRAM, Ran, run, sandbox
+from tests.support.service import ServiceThread
+from tests.support.wait import DEADLINE
+
+LARGE = os.urandom(20 * 1024 * 1024)
+"""More than a line holds."""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, which has nothing else in it."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def large(here: Path) -> Path:
+    (here / "large").write_bytes(LARGE)
+    return here / "large"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# --- of any size ---
+
+
+def test_a_file_of_any_size_goes_in_and_comes_out(
+    served: ServiceThread, here: Path, large: Path
+) -> None:
+    ran = run(served, "python", "-f", str(large), "-o", "large", "--into", "out", "-c", "out x")
+    assert (ran.stdout, ran.stderr, ran.returncode) == (b"x\n", b"", 0)
+    assert (here / "out" / "large").read_bytes() == LARGE
+
+
+def test_a_file_of_any_size_goes_into_a_run_that_is_detached(
+    served: ServiceThread, here: Path, large: Path
+) -> None:
+    ran = run(served, "python", "-f", str(large), "-o", "large", "--detach", "-c", "out x")
+    assert (ran.stderr, ran.returncode) == (b"", 0)
+    joined = sandbox(served.socket, "attach", ran.stdout.decode().strip(), "--into", "out")
+    assert (joined.stdout, joined.stderr, joined.returncode) == (b"x\n", b"", 0)
+    assert (here / "out" / "large").read_bytes() == LARGE
+
+
+def test_a_file_of_any_size_goes_into_a_session(
+    served: ServiceThread, here: Path, large: Path
+) -> None:
+    with Client(served.socket) as client, client.session("python") as session:
+        options = ["--session", session.id, "-f", str(large), "-o", "large", "--into", "out"]
+        ran = run(served, "python", *options, "-c", "")
+        assert (ran.stderr, ran.returncode) == (b"", 0)
+    assert (here / "out" / "large").read_bytes() == LARGE
+
+
+def at_a_terminal(served: ServiceThread, *arguments: str) -> Ran:
+    """The command with a terminal for its stdin."""
+    ours, theirs = pty.openpty()
+    try:
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, "run", "--socket", str(served.socket), *arguments],
+            stdin=theirs,
+            capture_output=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_file_of_any_size_goes_in_from_a_terminal(
+    served: ServiceThread, here: Path, large: Path
+) -> None:
+    ran = at_a_terminal(
+        served, "python", "-f", str(large), "-o", "large", "--into", "out", "-c", ""
+    )
+    assert (ran.stderr, ran.returncode) == (b"", 0)
+    assert (here / "out" / "large").read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("options", [[], ["--detach"], ["--json"]])
+def test_a_request_that_no_line_holds_is_refused_and_hangs_nobody(
+    served: ServiceThread, here: Path, options: list[str]
+) -> None:
+    """Its answer comes while the rest of it is being sent."""
+    (here / "program").write_text("#" * (17 * 1024 * 1024))
+    for ran in (
+        run(served, "python", *options, "program"),
+        at_a_terminal(served, "python", *options, "program"),
+    ):
+        assert ran.returncode == 125
+        assert b"a line may have 16777216 bytes" in ran.stderr
+
+
+def test_a_file_that_may_not_go_in_is_named_with_the_limit(
+    served: ServiceThread, here: Path
+) -> None:
+    with (here / "big").open("wb") as file:
+        file.truncate(2**30)
+    ran = run(served, "python", "-f", "big", "-c", "", "--detach")
+    assert ran.returncode == 125
+    assert b"in big; limits.files_total is" in ran.stderr
+
+
+# --- which ---
+
+
+def found(*named: str, program: str | None = None) -> dict[str, bytes]:
+    files = find_files([*named], program)
+    return {name: b"".join(file.pieces()) for name, file in files.items()}
+
+
+def test_a_folder_keeps_its_name_and_what_is_in_it(here: Path) -> None:
+    (here / "d" / "e").mkdir(parents=True)
+    (here / "d" / "a").write_text("1")
+    (here / "d" / "e" / ".b").write_text("2")
+    (here / "d" / "link").symlink_to("a")
+    (here / "d" / "sub").symlink_to(here / "d" / "e")
+    inside = {"a": b"1", "e/.b": b"2", "link": b"1", "sub/.b": b"2"}
+
+    def below(name: str) -> dict[str, bytes]:
+        return {f"{name}/{path}": content for path, content in inside.items()}
+
+    assert found("d") == found("d/") == found(str(here / "d")) == below("d")
+    assert found("d:x/y") == below("x/y")
+    assert found("d/.") == found("d:.") == inside
+    assert found(".") == below("d")
+
+
+def test_a_folder_without_end_is_refused(served: ServiceThread, here: Path) -> None:
+    (here / "d").mkdir()
+    (here / "d" / "up").symlink_to("..")
+    ran = run(served, "python", "-f", "d", "-c", "")
+    assert ran.returncode == 125
+    assert b"it has no end" in ran.stderr
+
+
+def test_what_is_no_regular_file_in_a_folder_is_named(served: ServiceThread, here: Path) -> None:
+    (here / "d").mkdir()
+    (here / "d" / "a").write_text("1")
+    os.mkfifo(here / "d" / "pipe")
+    ran = run(served, "python", "-f", "d", "-c", "show d/a")
+    assert ran.stdout == b"1"
+    assert b"d/pipe is not sent" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        ("a", "a"),
+        ("a:x", "x"),
+        ("a:x/y", "x/y"),
+        ("a:x:y", "x:y"),
+        ("./a", "a"),
+        ("b:c", "b:c"),
+        ("b:c:x", "x"),
+        ("b:./c", "c"),
+    ],
+)
+def test_the_longest_path_that_is_there_is_the_file(here: Path, named: str, name: str) -> None:
+    for each in ("a", "b", "b:c"):
+        (here / each).write_text(each)
+    content = "b:c" if named.startswith("b:c") else named.lstrip("./")[0]
+    assert found(named) == {name: content.encode()}
+
+
+def test_a_pipe_is_read_whole() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"12")
+    os.close(writer)
+    assert found(f"/dev/fd/{reader}:x") == {"x": b"12"}
+    os.close(reader)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_that_is_not_there_is_an_error(served: ServiceThread) -> None:
+    ran = run(served, "python", "-f", "none:x", "-c", "")
+    assert (ran.returncode, ran.stdout) == (125, b"")
+    assert b"cannot read none: " in ran.stderr
+
+
+def test_the_program_is_not_sent_twice(here: Path) -> None:
+    (here / "main.py").write_text("out x")
+    (here / "other.py").write_text("1")
+    assert found(".", program="main.py") == {"other.py": b"1"}
+    assert set(found(".", program="other.py")) == {"main.py", "other.py"}
+
+
+def test_a_file_that_becomes_shorter_is_an_error(here: Path) -> None:
+    (here / "a").write_text("12")
+    file = find_files(["a"], None)["a"]
+    (here / "a").write_text("1")
+    with pytest.raises(Exception, match="a became shorter"):
+        list(file.pieces())
+
+
+# --- modes, and where they go ---
+
+
+def test_files_keep_their_mode_both_ways(served: ServiceThread, here: Path) -> None:
+    for name, bits in {"run.sh": 0o755, "secret": 0o600, "frozen": 0o444}.items():
+        (here / name).write_text("x")
+        (here / name).chmod(bits)
+    options = ["-f", ".", "-o", "**", "--into", "out", "-c", "write d/new x"]
+    for _ in range(2):  # also over those that are there
+        ran = run(served, "python", *options)
+        assert (ran.stderr, ran.returncode) == (b"", 0)
+    out = here / "out"
+    modes = {path.name: mode(path) for path in out.rglob("*") if path.is_file()}
+    umask = os.umask(0)
+    os.umask(umask)
+    assert modes == {
+        "run.sh": 0o755 & ~umask,
+        "secret": 0o600,
+        "frozen": 0o444,
+        "new": 0o644 & ~umask,
+    }
+
+
+def test_json_has_the_files_whole(served: ServiceThread, large: Path) -> None:
+    ran = run(served, "python", "-f", "large", "-o", "large", "--into", "out", "--json", "-c", "")
+    (file,) = json.loads(ran.stdout)["files"]
+    assert (file["path"], file["size"], file["mode"]) == ("large", len(LARGE), mode(large))
+    assert len(file["data"]["base64"]) > len(LARGE)
+
+
+def test_a_file_that_cannot_be_written_is_an_error(served: ServiceThread, here: Path) -> None:
+    (here / "a").mkdir()
+    ran = run(served, "python", "-o", "a", "-c", "write a x")
+    assert ran.returncode == 125
+    assert b"cannot write" in ran.stderr
