@@ -202,7 +202,8 @@ class Limits(Params, frozen=True):
     pids: int | None = None
     """Processes and threads at once."""
     output: int | str | None = None
-    """Bytes of stdout and of stderr that are kept and sent."""
+    """Bytes of stdout and of stderr that are kept and sent. Where they are only streamed
+    (`stream` without `capture` and `keep`), None stands for the operator's maximum."""
     files_total: int | str | None = None
     """Bytes of all files that go in, and of all that come out."""
     tmp: int | str | None = None
@@ -285,6 +286,13 @@ class InputParams(Params, frozen=True):
     id: RequestId
     data: Blob | None = None
     eof: bool = False
+
+
+class InterruptParams(Params, frozen=True):
+    """`run.interrupt`, a notification: SIGINT, as Ctrl-C sends it, to the run that request
+    `id` started. Nothing before it has started, and nothing to one in a session."""
+
+    id: RequestId
 
 
 class CancelParams(Params, frozen=True):
@@ -703,6 +711,7 @@ class Method(enum.StrEnum):
     RUN_ATTACH = "run.attach"
     RUN_KILL = "run.kill"
     RUN_INPUT = "run.input"
+    RUN_INTERRUPT = "run.interrupt"
     RUN_STDIN = "run.stdin"
     RUN_QUEUED = "run.queued"
     RUN_STARTED = "run.started"

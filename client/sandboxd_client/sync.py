@@ -49,6 +49,7 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    InterruptParams,
     KillParams,
     LanguageInfo,
     Method,
@@ -231,6 +232,11 @@ class RunStream:
                     return
                 self.send_stdin(chunk[start : start + _STDIN_CHUNK])
         self.end_stdin()
+
+    def interrupt(self) -> None:
+        """Sends the program SIGINT, as Ctrl-C does; nothing before it has started."""
+        params = InterruptParams(id=self._request)
+        self._connection.send(notification_line(Method.RUN_INTERRUPT, params))
 
     def cancel(self) -> None:
         """Asks for the program to be killed; the iteration then ends in CancelledError.

@@ -29,6 +29,7 @@ from sandboxd_client.protocol import (
     CancelParams,
     ErrorObject,
     InputParams,
+    InterruptParams,
     Method,
     Request,
     RequestId,
@@ -229,6 +230,8 @@ class Connection(asyncio.Protocol):
                     self._cancel(dispatch.parse_params(request, CancelParams).id)
                 case Method.RUN_INPUT:
                     self._input(dispatch.parse_params(request, InputParams))
+                case Method.RUN_INTERRUPT:
+                    self._interrupt(dispatch.parse_params(request, InterruptParams).id)
                 case _:
                     _log.debug("notification passed over", method=request.method[:80])
         except RequestError as error:
@@ -292,7 +295,13 @@ class Connection(asyncio.Protocol):
         if task is not None:
             task.cancel()
 
-    # --- stdin of runs ---
+    # --- runs under way ---
+
+    def _interrupt(self, identity: RequestId) -> None:
+        """One that has not started has nothing to interrupt yet."""
+        run = self._runs.get(identity)
+        if run is not None:
+            run.interrupt()
 
     def run_is_active(self, identity: RequestId, run: ActiveRun) -> None:
         self._runs[identity] = run
