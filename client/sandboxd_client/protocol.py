@@ -539,6 +539,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     result: RunResult
     limits: EffectiveLimits
     code: str | None = None
+    network: bool = False
+    read_only: bool = True
 
 
 class Category(enum.StrEnum):
@@ -601,6 +603,11 @@ class DebugParams(Params, frozen=True):
     signal: int | None = None
     status: Status | None = None
     phase: str = "run"
+    network: bool = False
+    read_only: bool = True
+    files: dict[str, str] = {}
+    """The text of those that were sent with it: lines of theirs are shown, of a run in the
+    history too."""
 
 
 class LanguageInfo(Struct, frozen=True, kw_only=True):

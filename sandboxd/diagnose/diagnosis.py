@@ -25,7 +25,7 @@ _OUTER, _INNER = 10, 40
 def report(facts: Facts) -> DebugReport:
     """What became of a run: what failed, where, what that means, and what to try."""
     facts = msgspec.structs.replace(facts, stdout=cut(facts.stdout), stderr=cut(facts.stderr))
-    program = Program(facts.code)
+    program = Program(facts.code, facts.files)
     failure, meaning = _judge(facts, program, find(facts.language))
     place = failure.location
     return DebugReport(

@@ -389,5 +389,12 @@ class Runner:
             )
         )
         self._record(
-            RunRecord(summary=summary, result=result, limits=plan.limits, code=request.code)
+            RunRecord(
+                summary=summary,
+                result=result,
+                limits=plan.limits,
+                code=request.code,
+                network=plan.variant.network,
+                read_only=not plan.variant.writable_root,
+            )
         )

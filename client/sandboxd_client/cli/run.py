@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 _CUT = 123
 """Exit code of a program that ended with 0, and whose output was cut at a limit."""
+_SOURCES = 1024 * 1024
+"""Characters of files that a report is made with."""
 _LIMITS = ("timeout", "memory", "cpus", "pids", "tmp", "output")
 
 
@@ -116,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _detach(running, as_json=arguments.json)
     exit_code, result = pass_on(running, arguments, feed=feeds, interrupt=not arguments.session)
     if arguments.explain and result["status"] != "ok":
-        _explain(socket, result["run"])
+        _explain(socket, result["run"], params["files"])
     return exit_code
 
 
@@ -321,13 +323,18 @@ def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
         )
 
 
-def _explain(socket: str, run: str) -> None:
+def _explain(socket: str, run: str, files: dict[str, Any]) -> None:
+    """`files` are those that were sent with it, whose lines may be shown."""
     from sandboxd_client.cli.debug import print_report  # noqa: PLC0415 - slow, and seldom needed
     from sandboxd_client.sync import Client  # noqa: PLC0415 - the same
 
+    left, sources = _SOURCES, {}
+    for name, data in files.items():
+        if isinstance(data, str) and len(data) <= left:
+            left, sources[name] = left - len(data), data
     sys.stderr.write("\n")
     with Client(socket) as client:
-        print_report(client.debug_report(run), sys.stderr)
+        print_report(client.debug_report(run, files=sources), sys.stderr)
 
 
 COMMANDS = (

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import generic
-from sandboxd.diagnose.program import Program
-from sandboxd_client.protocol import Category, Frame, Location
+from sandboxd.diagnose.program import Level, Program
+from sandboxd_client.protocol import Category, Location
 
 _UNNAMED = "main.sql"  # of those here, only SQL reads its program from stdin
 _FILE = r"(?P<path>[^\s:(]*\bmain\.\w+)"
@@ -105,7 +105,7 @@ _FORMS = (
     ),
 )
 
-_LEVELS = tuple(
+_TRACES = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
         r"^\s+at (?P<function>[\w.$<>/]+)\((?P<path>[\w.]+):(?P<line>\d{1,9})\)",
@@ -129,7 +129,7 @@ def _failure(
 ) -> Failure:
     groups = match.groupdict()
     message = (groups.get("message") or "").strip()
-    frames = _frames(text[match.start() :], program)
+    levels = _levels(text[match.start() :])
     compiling = facts.phase == "compile" and form.category is Category.EXCEPTION
     category = Category.COMPILE_ERROR if compiling else form.category
     missing = next(
@@ -144,8 +144,8 @@ def _failure(
         category=Category.IMPORT_ERROR if missing else category,
         error_type=groups.get("type") or form.error_type,
         message=message,
-        location=_place(groups, program) or program.innermost(frames),
-        frames=frames,
+        location=_place(groups, program) or program.innermost(levels),
+        frames=program.frames(levels),
         missing=missing,
         others=tuple(f"line {each['line']}: {each['message']}" for each in others),
     )
@@ -159,16 +159,16 @@ def _place(groups: dict[str, str | None], program: Program) -> Location | None:
     return program.place(path, int(line), int(column) if column else None)
 
 
-def _frames(text: str, program: Program) -> tuple[Frame, ...]:
-    """The levels of the trace that follows; all of these list the innermost first."""
-    for pattern in _LEVELS:
+def _levels(text: str) -> list[Level]:
+    """Those of the trace that follows, the outermost first: all of these list that last."""
+    for pattern in _TRACES:
         levels = [
-            program.frame(level["path"], int(level["line"]), level["function"])
+            Level(level["path"], int(level["line"]), level["function"])
             for level in pattern.finditer(text)
         ]
         if levels:
-            return tuple(reversed(levels))
-    return ()
+            return levels[::-1]
+    return []
 
 
 DIALECT = Dialect(

@@ -7,8 +7,8 @@ import re
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import go
-from sandboxd.diagnose.program import Program
-from sandboxd_client.protocol import Category, Frame, Location
+from sandboxd.diagnose.program import Level, Program
+from sandboxd_client.protocol import Category, Location
 
 _COMPILED = re.compile(
     r"(?P<path>\S*\.go):(?P<line>\d{1,9}):(?:(?P<column>\d{1,9}):)? (?P<message>.*)"
@@ -22,6 +22,7 @@ _CALL = re.compile(r"(?:created by )?(?P<function>\S.*?)(?:\([^()]*\))?(?: in go
 _AT = re.compile(r"\t(?P<path>\S+):(?P<line>\d{1,9})(?: .*)?")
 _RECOVERED = re.compile(r" \[recovered\]$")
 _MISSING = re.compile(r"could not import (?P<name>\S+) \(|package (?P<other>\S+) is not in std")
+_START = "runtime/"
 _RUNTIME_ERROR = "runtime error: "
 _TOO_MANY = "too many errors"
 
@@ -59,7 +60,9 @@ def _place(error: re.Match[str], program: Program) -> Location | None:
     line = int(error["line"])
     column = None
     if error["column"]:
-        before = program.line(line).encode(errors="replace")[: int(error["column"]) - 1]
+        before = program.line(line, error["path"]).encode(errors="replace")[
+            : int(error["column"]) - 1
+        ]
         column = len(before.decode(errors="ignore")) + 1
     return program.place(error["path"], line, column)
 
@@ -88,13 +91,13 @@ def _panic(lines: list[str], program: Program) -> Failure | None:
     kind = panic["kind"]
     if message.startswith(_RUNTIME_ERROR):
         kind, message = "runtime error", message.removeprefix(_RUNTIME_ERROR)
-    frames = _frames(lines[number:], program)
+    levels = _levels(lines[number:])
     return Failure(
         category=Category.EXCEPTION,
         error_type=kind,
         message=message,
-        location=program.innermost(frames),
-        frames=frames,
+        location=program.innermost(levels),
+        frames=program.frames(levels, _START),
         details="\n".join(
             [*more, *(line for line in lines[:number] if line.startswith("runtime"))]
         ),
@@ -105,13 +108,13 @@ def _signal(lines: list[str], program: Program) -> Failure | None:
     """A signal that the runtime turned into a crash of its own."""
     for number, line in enumerate(lines):
         if match := _SIGNAL.fullmatch(line):
-            frames = _frames(lines[number:], program)
+            levels = _levels(lines[number:])
             return Failure(
                 category=Category.SIGNAL,
                 error_type=match["name"],
                 message=match["message"],
-                location=program.innermost(frames),
-                frames=frames,
+                location=program.innermost(levels),
+                frames=program.frames(levels, _START),
             )
     return None
 
@@ -129,23 +132,23 @@ def _message(first: str, lines: list[str]) -> tuple[str, list[str]]:
     return messages[-1], messages[:-1]
 
 
-def _frames(lines: list[str], program: Program) -> tuple[Frame, ...]:
-    """The levels of the first goroutine, which is the one that failed."""
-    frames: list[Frame] = []
+def _levels(lines: list[str]) -> list[Level]:
+    """Those of the first goroutine, which is the one that failed, the outermost first."""
+    levels: list[Level] = []
     started = False
     call = ""
     for line in lines:
         if _GOROUTINE.fullmatch(line):
-            if frames:
+            if levels:
                 break
             started = True
         elif started and (at := _AT.fullmatch(line)):
-            frames.append(program.frame(at["path"], int(at["line"]), call))
-        elif started and frames and not line.strip():
+            levels.append(Level(at["path"], int(at["line"]), call))
+        elif started and levels and not line.strip():
             break
         elif match := _CALL.fullmatch(line):
             call = match["function"]
-    return program.without_start(tuple(reversed(frames)), "runtime/")
+    return levels[::-1]
 
 
 DIALECT = Dialect(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import javascript
-from sandboxd.diagnose.program import Program
+from sandboxd.diagnose.program import Level, Program
 from sandboxd_client.protocol import Category, Frame, Location
 
 _PLACE = re.compile(r"(?P<path>(?:file://)?\S+):(?P<line>\d{1,9})")
@@ -145,12 +145,12 @@ def _location(parts: _Parts, levels: list[re.Match[str]], program: Program) -> L
 
 def _frames(levels: list[re.Match[str]], program: Program) -> tuple[Frame, ...]:
     """The trace, innermost last, without the loader that every program is started by."""
-    frames = tuple(
-        program.frame(level["path"], int(level["line"]), (level["function"] or "").strip())
+    printed = [
+        Level(level["path"], int(level["line"]), (level["function"] or "").strip())
         for level in reversed(levels)
         if level["line"]
-    )
-    return program.without_start(frames, "node:internal/")
+    ]
+    return program.frames(printed, "node:internal/")
 
 
 def _category(
