@@ -257,7 +257,6 @@ def test_a_syntax_error_in_a_text_that_the_program_compiles_is_an_exception() ->
         ("KeyboardInterrupt", "interrupted", "SIGINT"),
         ("FileNotFoundError: [Errno 2] No such file: 'a.csv'", "`a.csv`", "`files`"),
         ("PermissionError: [Errno 13] Permission denied: 'f'", "own mode", "os.chmod"),
-        ("ConnectionRefusedError: [Errno 111] localhost", "loopback of its own", "Start the"),
         ("StopIteration", "nothing was left", "next(it, default)"),
         ("RuntimeError: dictionary changed size during iteration", "while a loop", "copy"),
         (
