@@ -12,6 +12,7 @@ from sandboxd_client.protocol import Frame, Location
 _FOLDER = "/sandbox/"
 _MAIN = re.compile(r"main\.\w+")
 _ANY_MAIN = "main.x"
+_RELATIVE = re.compile(r"[\w.+-][\w.+/-]*")
 _SOURCE = 200
 # Of more than that no place is told; a search looks at fewer lines still.
 _CODE = 1024 * 1024
@@ -25,6 +26,11 @@ def short(path: str) -> str:
     """
     path = path.removeprefix("file://").removeprefix(_FOLDER).removeprefix("./")
     return "main.js" if path == "main.mjs" else path
+
+
+def whole(path: str) -> str:
+    """A path as compilers and shells write it: from the work folder, where programs start."""
+    return _FOLDER + path if _RELATIVE.fullmatch(path) else path
 
 
 class Level(NamedTuple):

@@ -8,11 +8,15 @@ from typing import NamedTuple
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import generic
-from sandboxd.diagnose.program import Level, Program
+from sandboxd.diagnose.program import Level, Program, whole
 from sandboxd_client.protocol import Category, Location
 
 _UNNAMED = "main.sql"  # of those here, only SQL reads its program from stdin
-_FILE = r"(?P<path>[^\s:(]*\bmain\.\w+)"
+_SOURCES = r"c|cc|cpp|cxx|h|hh|hpp|hxx|rs|java|[cm]?tsx?|php|lua|p[lm]|[rR]|sql"
+_FILE = (
+    rf"(?P<path>[^\s:(]*\bmain\.\w+|/sandbox/[^\s:()]+|(?!/)[\w.+/-]{{1,200}}\.(?:{_SOURCES})\b)"
+)
+_LINKING = "(?:undefined reference to|multiple definition of)"
 _LINE = r"(?P<line>\d{1,9})"
 _COLUMN = r"(?P<column>\d{1,9})"
 
@@ -46,6 +50,13 @@ _FORMS = (
         Category.EXCEPTION,
         "panic",
     ),
+    # Linkers
+    _form(
+        rf"^{_FILE}:{_LINE}: (?:error: )?(?P<message>{_LINKING} .*)",
+        Category.COMPILE_ERROR,
+        "link error",
+    ),
+    _form(rf"(?P<message>{_LINKING} .*)", Category.COMPILE_ERROR, "link error"),
     # C compilers and javac
     _form(
         rf"^{_FILE}:{_LINE}:(?:{_COLUMN}:)? (?P<type>(?:fatal )?error): (?P<message>.*)",
@@ -96,7 +107,7 @@ _FORMS = (
         Category.EXCEPTION,
     ),
     # R
-    _form(r"^Error(?: in .*?)? ?: *(?P<message>.*)", Category.EXCEPTION, "error"),
+    _form(r"^Error(?: in .*?)? ?: *(?:\n *)?(?P<message>.*)", Category.EXCEPTION, "error"),
     # Whoever else says where it was
     _form(
         rf"^(?:\w+: )?{_FILE}:{_LINE}:(?:{_COLUMN}:)? (?P<message>.*)",
@@ -147,8 +158,14 @@ def _failure(
         location=_place(groups, program) or program.innermost(levels),
         frames=program.frames(levels),
         missing=missing,
-        others=tuple(f"line {each['line']}: {each['message']}" for each in others),
+        others=tuple(map(_listed, others)),
     )
+
+
+def _listed(error: dict[str, str | None]) -> str:
+    """One of further errors; a linker may know no line."""
+    line = error.get("line")
+    return f"line {line}: {error['message']}" if line else str(error["message"])
 
 
 def _place(groups: dict[str, str | None], program: Program) -> Location | None:
@@ -156,7 +173,7 @@ def _place(groups: dict[str, str | None], program: Program) -> Location | None:
     if line is None:
         return None
     path = groups.get("path") or _UNNAMED
-    return program.place(path, int(line), int(column) if column else None)
+    return program.place(whole(path), int(line), int(column) if column else None)
 
 
 def _levels(text: str) -> list[Level]:

@@ -21,7 +21,14 @@ _GOROUTINE = re.compile(r"goroutine \d+ .*\[.*\]:|runtime stack:")
 _CALL = re.compile(r"(?:created by )?(?P<function>\S.*?)(?:\([^()]*\))?(?: in goroutine \d+)?")
 _AT = re.compile(r"\t(?P<path>\S+):(?P<line>\d{1,9})(?: .*)?")
 _RECOVERED = re.compile(r" \[recovered\]$")
-_MISSING = re.compile(r"could not import (?P<name>\S+) \(|package (?P<other>\S+) is not in std")
+_MISSING = re.compile(
+    r"could not import (?P<name>\S+) \(|package (?P<other>\S+) is not in (?:std|GOROOT)|"
+    r"(?:no required module provides|cannot find module providing) package (?P<absent>[^\s;:]+)"
+)
+_BUILT = re.compile(
+    r"\s*(?:go: )?(?P<message>(?:found packages |errors parsing |imports \S+: import cycle |"
+    r"import cycle |no (?:non-test )?Go files |go\.mod|module \S+ requires go |pattern \S+: ).*)"
+)
 _START = "runtime/"
 _RUNTIME_ERROR = "runtime error: "
 _TOO_MANY = "too many errors"
@@ -29,7 +36,12 @@ _TOO_MANY = "too many errors"
 
 def read(facts: Facts, program: Program) -> Failure | None:
     lines = facts.stderr.split("\n")
-    return _compiling(lines, program) or _linking(lines, program) or _panic(lines, program)
+    return (
+        _compiling(lines, program)
+        or _linking(lines, program)
+        or _building(lines)
+        or _panic(lines, program)
+    )
 
 
 def _compiling(lines: list[str], program: Program) -> Failure | None:
@@ -50,7 +62,7 @@ def _compiling(lines: list[str], program: Program) -> Failure | None:
         error_type="syntax error" if is_syntax else "compile error",
         message=message.removeprefix("syntax error: "),
         location=_place(first, program),
-        missing=(missing["name"] or missing["other"]) if missing else "",
+        missing=(missing["name"] or missing["other"] or missing["absent"]) if missing else "",
         others=tuple(f"line {each['line']}: {each['message']}" for each in others),
     )
 
@@ -60,10 +72,10 @@ def _place(error: re.Match[str], program: Program) -> Location | None:
     line = int(error["line"])
     column = None
     if error["column"]:
-        before = program.line(line, error["path"]).encode(errors="replace")[
-            : int(error["column"]) - 1
-        ]
-        column = len(before.decode(errors="ignore")) + 1
+        column = int(error["column"])
+        if source := program.line(line, error["path"]):
+            before = source.encode(errors="replace")[: column - 1]
+            column = len(before.decode(errors="ignore")) + 1
     return program.place(error["path"], line, column)
 
 
@@ -76,6 +88,22 @@ def _linking(lines: list[str], program: Program) -> Failure | None:
                 error_type="link error",
                 message=match["message"],
                 location=program.place("main.go", package[0]) if package else None,
+            )
+    return None
+
+
+def _building(lines: list[str]) -> Failure | None:
+    """Files and modules that do not fit together, which belongs to no line."""
+    for line in lines:
+        missing = _MISSING.search(line)
+        built = _BUILT.fullmatch(line)
+        if built or (missing and not missing["name"]):
+            absent = (missing["other"] or missing["absent"]) if missing else ""
+            return Failure(
+                category=Category.IMPORT_ERROR if absent else Category.COMPILE_ERROR,
+                error_type="build error",
+                message=built["message"] if built else line,
+                missing=absent,
             )
     return None
 
@@ -159,7 +187,8 @@ DIALECT = Dialect(
     rules=go.RULES,
     known=go.PREDECLARED,
     standard=go.STANDARD,
-    loads_files=False,
+    own_module="If `{name}` is a package of your own, send its folder along in `files`, with "
+    "a go.mod whose module its path begins with.",
     ends=re.compile(r"\bos\.Exit\(|\blog\.Fatal"),
     exit_codes=go.EXIT_CODES,
 )

@@ -11,7 +11,7 @@ from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import ruby
 from sandboxd.diagnose.program import Level, Program
-from sandboxd_client.protocol import Category
+from sandboxd_client.protocol import Category, Location
 
 # Ruby quotes names `so' until 3.3, and 'so' since.
 _LEVEL = r"(?P<path><internal:[^>]*>|[^:\s][^:]*):(?P<line>\d{1,9}):in [`'](?P<function>[^']*)'"
@@ -83,7 +83,7 @@ def _exception(lines: list[str], program: Program) -> Failure | None:
     location = program.innermost(levels)
     if location:
         column = _column(said, program.line(location.line, location.file))
-        location = program.place(location.file, location.line, column)
+        location = Location(location.file, location.line, column)
     missing = _MISSING.match(message) if error_type == "LoadError" else None
     return Failure(
         category=Category.IMPORT_ERROR if error_type == "LoadError" else Category.EXCEPTION,
