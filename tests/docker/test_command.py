@@ -37,10 +37,12 @@ def test_a_reader_that_leaves_ends_a_program_that_never_would(daemon: RunningDae
 
 
 INTERRUPTED = {
+    "python": "import time\ntry:\n    print('up')\n    time.sleep(60)\n"
+    "except KeyboardInterrupt:\n    print('cleaned')\n    raise SystemExit(7)",
     "bash": "trap 'echo cleaned; exit 7' INT; echo up; sleep 60 & wait",
     "javascript": "process.on('SIGINT', () => { console.log('cleaned'); process.exit(7) });"
     "console.log('up'); setTimeout(() => {}, 60000)",
-    "ruby": "$stdout.sync = true; trap('INT') { puts 'cleaned'; exit 7 }; puts 'up'; sleep",
+    "ruby": "trap('INT') { puts 'cleaned'; exit 7 }; puts 'up'; sleep",
 }
 
 

@@ -103,7 +103,7 @@ PYTHON = {
     ),
     "an interrupt": Case(
         "\nraise KeyboardInterrupt\n",
-        Told(EXCEPTION, "KeyboardInterrupt", 2, "interrupted", "", (2,)),
+        Told(SIGNAL, "KeyboardInterrupt", 2, "interrupted", "", (2,)),
     ),
     "JSON": Case(
         "import json\njson.loads('{bad')\n",

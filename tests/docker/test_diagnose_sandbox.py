@@ -41,7 +41,7 @@ def programs(*hosts: str) -> pytest.MarkDecorator:
     )
 
 
-@programs("127.0.0.1", "[::1]")
+@programs("127.0.0.1", "[::1]", "localhost")
 def test_a_connection_to_the_run_itself_finds_that_nothing_listens(
     client: Client, language: str, code: str
 ) -> None:
@@ -83,6 +83,32 @@ def test_with_a_network_no_report_says_that_there_is_none(own_daemon: RunningDae
         assert told.category is EXCEPTION
         assert "The run has a network" in told.explanation
         assert "no network" in report(client, "python", lost).explanation
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1"])
+def test_a_command_that_finds_nobody_there_is_explained_too(client: Client, address: str) -> None:
+    told = report(client, "bash", f"curl -sS http://{address}:9\n")
+    assert "Nothing listens there in this run" in told.explanation
+
+
+def test_a_command_that_asks_another_machine_finds_no_network(client: Client) -> None:
+    for command in ("git clone https://example.com/x.git", "curl -sS http://192.0.2.1"):
+        told = report(client, "bash", f"{command}\n")
+        assert told.category is RESTRICTION, told
+        assert "no network" in told.explanation
+
+
+@pytest.mark.parametrize(
+    "write", ["truncate(2**50)", "seek(2**45) and f.write(b'x') and f.flush()"]
+)
+def test_a_file_that_is_too_large_is_an_error_of_the_line_that_makes_it(
+    client: Client, write: str
+) -> None:
+    told = report(client, "python", f"f = open('f', 'wb')\nf.{write}\n")
+    assert told.category is RESTRICTION
+    assert told.location is not None
+    assert told.location.line == 2
+    assert "No file may be larger" in told.explanation
 
 
 MARS = """
