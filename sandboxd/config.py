@@ -65,7 +65,8 @@ class LimitValues(_Section, frozen=True):
 class MaximumValues(LimitValues, frozen=True):
     """The most that a run may ask for."""
 
-    output: Size = Size(4096 * _MIB)
+    output: Size = Size(1024 * 1024 * _MIB)
+    """What a run whose output is only streamed may print, unless it asks for less."""
 
 
 class LimitsConfig(_Section, frozen=True):

@@ -285,7 +285,7 @@ def to_toml(value: Any) -> str:
 
 
 def _size(size: int) -> str:
-    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+    for unit, name in ((1024**4, "TiB"), (1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
         if size and size % unit == 0:
             return f"{size // unit}{name}"
     return f"{size}B"

@@ -32,12 +32,12 @@ show() {
 
 show python 'import time
 for word in ("printed", "as", "it", "comes"):
-    print(word, flush=True)
+    print(word)
     time.sleep(0.3)'
 show javascript 'let n = 3; const t = setInterval(() => { console.log(`tick ${n}`); if (!--n) clearInterval(t) }, 200)'
 show bash 'for i in {1..3}; do echo "line $i"; sleep 0.2; done'
 show sh 'for word in one two three; do echo "$word"; sleep 0.2; done'
-show ruby '3.times { |i| puts "step #{i}"; $stdout.flush; sleep 0.2 }'
+show ruby '3.times { |i| puts "step #{i}"; sleep 0.2 }'
 show go 'package main
 
 import ("fmt"; "time")

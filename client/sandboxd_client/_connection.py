@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
+from _thread import RLock, allocate_lock  # without what else `threading` loads
 
 from sandboxd_client.errors import ConnectionLostError, NotRunningError
 
@@ -18,7 +20,8 @@ class Connection:
     """A socket and the bytes read from it.
 
     While a long line is sent, what arrives is read as well: the daemon may be
-    waiting for its reader before it reads on.
+    waiting for its reader before it reads on. One thread may take what arrives while
+    others send, as of a run whose stdin comes from elsewhere.
     """
 
     def __init__(self, path: str | Path, *, connect_timeout: float = 5.0) -> None:
@@ -39,38 +42,62 @@ class Connection:
         """Where in the buffer what has been read and not been taken is."""
         self._searched = 0
         """Up to where it holds no newline."""
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
+        self._arrived = False
+        """Whether a sender read something that nobody who takes it has waited for."""
+        self._sending = RLock()
+        """Held for a whole line; a signal's handler may send, too."""
+        self._reading = allocate_lock()
+        """Held by whoever touches the buffer, or waits to."""
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def close(self) -> None:
         """Closes the connection, which cancels the runs it started."""
+        with contextlib.suppress(OSError):  # which the other end may have done
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits to send
         self._socket.close()
 
     def send(self, line: bytes) -> None:
         """Sends a whole line. Raises ConnectionLostError."""
         left = memoryview(line)
-        while left:
-            try:
-                left = left[self._socket.send(left) :]
-            except BlockingIOError:
-                self._wait_to_send()
-            except OSError as error:
-                raise ConnectionLostError(f"the daemon closed the connection: {error}") from None
+        with self._sending:
+            while left:
+                try:
+                    left = left[self._socket.send(left) :]
+                except BlockingIOError:
+                    self._wait_to_send()
+                except OSError as error:
+                    raise ConnectionLostError(
+                        f"the daemon closed the connection: {error}"
+                    ) from None
 
     def _wait_to_send(self) -> None:
-        self._poll.modify(self._socket, select.POLLIN | select.POLLOUT)
+        """Reads as well, unless another thread waits for what arrives."""
+        if not self._reading.acquire(blocking=False):
+            self._wait_for(select.POLLOUT)
+            return
         try:
-            for _, event in self._poll.poll():
-                if event & select.POLLIN:
-                    self.read_available()
+            if self._wait_for(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self._arrived = True
+                self._read()
         finally:
-            self._poll.modify(self._socket, select.POLLIN)
+            self._reading.release()
+
+    def _wait_for(self, events: int) -> int:
+        poll = select.poll()
+        try:
+            poll.register(self._socket, events)
+        except ValueError:
+            raise ConnectionLostError("the connection was closed from this side") from None
+        return poll.poll()[0][1]
 
     def read_available(self) -> None:
         """Takes what has arrived, if anything. Raises ConnectionLostError at the end."""
+        with self._reading:
+            self._read()
+
+    def _read(self) -> None:
         self._make_room()
         try:
             count = self._socket.recv_into(memoryview(self._buffer)[self._end :])
@@ -98,27 +125,32 @@ class Connection:
 
     def next_line(self) -> bytes | None:
         """The next line that has arrived whole, without its newline."""
-        at = self._buffer.find(b"\n", max(self._searched, self._start), self._end)
-        if at < 0:
-            self._searched = self._end
-            return None
-        line = bytes(memoryview(self._buffer)[self._start : at])
-        self._start = at + 1
-        return line
+        with self._reading:
+            at = self._buffer.find(b"\n", max(self._searched, self._start), self._end)
+            if at < 0:
+                self._searched = self._end
+                return None
+            line = bytes(memoryview(self._buffer)[self._start : at])
+            self._start = at + 1
+            return line
 
     def next_bytes(self, count: int, *, whole: bool = False) -> bytes:
         """Of so many bytes that follow a line those that have arrived; all, or none, if whole."""
-        at = min(self._start + count, self._end)
-        if whole and at < self._start + count:
-            return b""
-        data = bytes(memoryview(self._buffer)[self._start : at])
-        self._start = at
-        return data
+        with self._reading:
+            at = min(self._start + count, self._end)
+            if whole and at < self._start + count:
+                return b""
+            data = bytes(memoryview(self._buffer)[self._start : at])
+            self._start = at
+            return data
 
     def wait(self) -> None:
         """Waits until more has arrived. Raises ConnectionLostError."""
-        self._poll.poll()
-        self.read_available()
+        with self._reading:
+            if not self._arrived:
+                self._wait_for(select.POLLIN)
+                self._read()
+            self._arrived = False
 
     def read_line(self) -> bytes:
         """Waits for a line. Raises ConnectionLostError."""

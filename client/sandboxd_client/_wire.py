@@ -261,6 +261,10 @@ class DebugFacts(TypedDict, total=False):
     signal: int | None
     status: Status | None
     phase: Literal["compile", "run"]
+    network: bool
+    read_only: bool
+    files: dict[str, str]
+    """The text of those that were sent with it: lines of theirs are shown."""
 
 
 _PLAIN: dict[str, Callable[[Any], Any]] = {

@@ -53,6 +53,7 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    InterruptParams,
     KillParams,
     LanguageInfo,
     Method,
@@ -208,6 +209,11 @@ class AsyncRunStream:
                     await self._next()
                 await self.send_stdin(chunk[start : start + STDIN_CHUNK])
         await self.end_stdin()
+
+    async def interrupt(self) -> None:
+        """Sends the program SIGINT, as Ctrl-C does; nothing before it has started."""
+        params = InterruptParams(id=self._request)
+        await self._client._send(notification_line(Method.RUN_INTERRUPT, params))
 
     async def cancel(self) -> None:
         """Asks for the program to be killed; the iteration then ends in CancelledError.

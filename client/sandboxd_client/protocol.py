@@ -272,7 +272,8 @@ class Limits(Params, frozen=True):
     pids: int | None = None
     """Processes and threads at once."""
     output: int | str | None = None
-    """Bytes of stdout and of stderr that are kept and sent."""
+    """Bytes of stdout and of stderr that are kept and sent. Where they are only streamed
+    (`stream` without `capture` and `keep`), None stands for the operator's maximum."""
     files_total: int | str | None = None
     """Bytes of all files that go in, and of all that come out."""
     tmp: int | str | None = None
@@ -365,6 +366,13 @@ class FilesInputParams(Params, frozen=True):
     id: RequestId
     path: str
     data: Blob
+
+
+class InterruptParams(Params, frozen=True):
+    """`run.interrupt`, a notification: SIGINT, as Ctrl-C sends it, to the run that request
+    `id` started. Nothing before it has started, and nothing to one in a session."""
+
+    id: RequestId
 
 
 class CancelParams(Params, frozen=True):
@@ -614,6 +622,8 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     result: RunResult
     limits: EffectiveLimits
     code: str | None = None
+    network: bool = False
+    read_only: bool = True
 
 
 class Category(enum.StrEnum):
@@ -676,6 +686,11 @@ class DebugParams(Params, frozen=True):
     signal: int | None = None
     status: Status | None = None
     phase: str = "run"
+    network: bool = False
+    read_only: bool = True
+    files: dict[str, str] = {}
+    """The text of those that were sent with it: lines of theirs are shown, of a run in the
+    history too."""
 
 
 class LanguageInfo(Struct, frozen=True, kw_only=True):
@@ -801,6 +816,7 @@ class Method(enum.StrEnum):
     RUN_ATTACH = "run.attach"
     RUN_KILL = "run.kill"
     RUN_INPUT = "run.input"
+    RUN_INTERRUPT = "run.interrupt"
     RUN_STDIN = "run.stdin"
     RUN_QUEUED = "run.queued"
     RUN_STARTED = "run.started"

@@ -4,7 +4,8 @@
         print(client.run("python", "print(6 * 7)").stdout)
 
 A client may be shared between threads: each call under way has a connection of
-its own, kept for the next.
+its own, kept for the next. The events of a stream are one thread's; others may send
+it stdin, interrupt it and cancel it meanwhile.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    InterruptParams,
     KillParams,
     LanguageInfo,
     Method,
@@ -251,6 +253,11 @@ class RunStream:
                 self.send_stdin(chunk[start : start + STDIN_CHUNK])
         self.end_stdin()
 
+    def interrupt(self) -> None:
+        """Sends the program SIGINT, as Ctrl-C does; nothing before it has started."""
+        params = InterruptParams(id=self._request)
+        self._connection.send(notification_line(Method.RUN_INTERRUPT, params))
+
     def cancel(self) -> None:
         """Asks for the program to be killed; the iteration then ends in CancelledError.
 
@@ -266,9 +273,11 @@ class Client:
     def __init__(self, socket: str | Path | None = None) -> None:
         self.socket = Path(socket) if socket else default_socket()
         self._idle: list[Connection] = []
+        self._closed = False
         self._ids = itertools.count(1)
 
     def __enter__(self) -> Self:
+        self._closed = False
         return self
 
     def __exit__(
@@ -280,7 +289,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connections that are not in use."""
+        """Closes the connections that are not in use, and each of the others once it is not."""
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         with contextlib.suppress(IndexError):  # another thread may take the last one
             while True:
                 self._idle.pop().close()
@@ -432,3 +445,5 @@ class Client:
 
     def _release(self, connection: Connection) -> None:
         self._idle.append(connection)
+        if self._closed:  # by another thread, maybe just now
+            self._close_idle()

@@ -25,7 +25,7 @@ _OUTER, _INNER = 10, 40
 def report(facts: Facts) -> DebugReport:
     """What became of a run: what failed, where, what that means, and what to try."""
     facts = msgspec.structs.replace(facts, stdout=cut(facts.stdout), stderr=cut(facts.stderr))
-    program = Program(facts.code)
+    program = Program(facts.code, facts.files)
     failure, meaning = _judge(facts, program, find(facts.language))
     place = failure.location
     return DebugReport(
@@ -57,7 +57,7 @@ def _judge_error(facts: Facts, program: Program, dialect: Dialect) -> tuple[Fail
     failure = dialect.read(facts, program) or endings.without_error(facts)
     if failure.missing:
         failure = _placed(failure, program, dialect)
-        return failure, modules.missing(failure.missing, facts, dialect)
+        return failure, modules.missing(failure.missing, failure.message, facts, dialect)
     restricted = sandbox.recognise(facts, failure)
     if restricted and (facts.signal is None or restricted.category is Category.OUT_OF_MEMORY):
         category = restricted.category or failure.category
@@ -123,9 +123,10 @@ def _plain(dialect: Dialect, failure: Failure) -> Meaning:
     place = failure.location
     where = f"line {place.line}" if place else "the place that stderr names"
     if failure.category is Category.SYNTAX_ERROR:
+        what = "The program" if place is None or place.file == dialect.file else place.file
         return Meaning(
-            f"The program is not valid {dialect.title}: nothing of what follows the error "
-            "could be understood, and none of it ran.",
+            f"{what} is not valid {dialect.title}: nothing of what follows the error could be "
+            "understood, and none of it ran.",
             (f"Look at {where} and the one before it for what is missing or too much.",),
         )
     if failure.category is Category.COMPILE_ERROR:

@@ -59,8 +59,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Names that need no definition."""
     standard: frozenset[str] = frozenset()
     """Modules that need no installation."""
-    loads_files: bool = True
-    """Whether a program can load files beside it as modules."""
+    own_module: str = "If `{root}` is a file of your own, send it along in `files`."
+    """What to do about a module of the program's that is not found."""
     packages: Mapping[str, str] = {}
     """Modules whose package has another name."""
     ends: re.Pattern[str] | None = None

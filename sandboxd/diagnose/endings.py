@@ -76,7 +76,7 @@ def _whereabouts(facts: Facts, program: Program) -> tuple[str, tuple[str, ...]]:
     if not last:
         stream, last = "wrote to stderr", last_line(facts.stderr)
     if not last:
-        return "It had printed nothing, or flushed nothing of what it printed.", ()
+        return "It had printed nothing.", ()
     found = program.lines_with(re.compile(re.escape(last)))
     clues: tuple[str, ...] = ()
     if len(found) == 1:

@@ -25,6 +25,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     stdout: str = ""
     stderr: str = ""
     phase: Literal["compile", "run"] = "run"
+    files: Mapping[str, str] = {}
+    """The text of files that were sent with it, as far as it is known."""
     network: bool = False
     read_only: bool = True
     timeout: float | None = None

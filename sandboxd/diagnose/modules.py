@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
 from sandboxd.diagnose.dialect import Dialect
 from sandboxd.diagnose.facts import Facts
@@ -10,22 +11,17 @@ from sandboxd.diagnose.meaning import Meaning
 from sandboxd.diagnose.names import near
 from sandboxd.diagnose.words import listing
 
+_FETCHED = frozenset({"python", "javascript", "typescript"})
+"""Languages whose packages a run may ask for."""
 _FILE = re.compile(r"^(?:\.|/)")
+_FROM_ES_MODULE = re.compile(r" imported from ")
 _SUBMODULE = re.compile(r"[./]")
 
 
-def missing(name: str, facts: Facts, dialect: Dialect) -> Meaning:
-    """What a module that was not found means in this image."""
+def missing(name: str, message: str, facts: Facts, dialect: Dialect) -> Meaning:
+    """What a module that was not found means in this image, by its name and the error."""
     if _FILE.match(name):
-        path = name.removeprefix("/sandbox/")
-        return Meaning(
-            f"The program loads the file `{path}`, and there is none of that name. "
-            "A run has only the files that were sent with it, in the work folder /sandbox.",
-            (
-                f"Send `{path}` along in `files`.",
-                "Check the path: it is relative to the file that loads it.",
-            ),
-        )
+        return _missing_file(name.removeprefix("/sandbox/"), message)
     root = _root(name)
     names = {root, dialect.packages.get(root, root)}
     told = f"{_described(root, names, facts, dialect)} {_contents(facts)}"
@@ -40,12 +36,29 @@ def missing(name: str, facts: Facts, dialect: Dialect) -> Meaning:
             "Do it with the standard library, or with what the image has: nothing can be "
             "installed while the program runs."
         )
-        suggestions.append(
-            f"Ask the operator for a profile with `{dialect.packages.get(root, root)}`."
-        )
-    if dialect.loads_files:
-        suggestions.append(f"If `{root}` is a file of your own, send it along in `files`.")
+        package = dialect.packages.get(root, root)
+        if facts.language in _FETCHED:
+            suggestions.append(
+                f'Run it with packages=["{package}"], where the operator allows that.'
+            )
+        suggestions.append(f"Ask the operator for a profile with `{package}`.")
+    suggestions.append(dialect.own_module.format(root=root, name=name))
     return Meaning(told, tuple(suggestions))
+
+
+def _missing_file(path: str, message: str) -> Meaning:
+    suggestions = [
+        f"Send `{path}` along in `files`.",
+        "Check the path: it is relative to the file that loads it.",
+    ]
+    if _FROM_ES_MODULE.search(message) and not PurePosixPath(path).suffix:
+        told = f"Write the extension too, as in `{path}.js`: an ES module names whole files."
+        suggestions.insert(0, told)
+    return Meaning(
+        f"The program loads the file `{path}`, and there is none of that name. "
+        "A run has only the files that were sent with it, in the work folder /sandbox.",
+        tuple(suggestions),
+    )
 
 
 def _root(name: str) -> str:
@@ -68,7 +81,7 @@ def _described(root: str, names: set[str], facts: Facts, dialect: Dialect) -> st
             f"The image has `{root}`, but the part of it that was asked for was not found, "
             "or what it needs itself was not."
         )
-    return f"There is no module `{root}` in this image."
+    return f"There is no module `{root}` in this image, nor beside the program."
 
 
 def _contents(facts: Facts) -> str:

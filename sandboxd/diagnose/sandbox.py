@@ -1,4 +1,4 @@
-"""What the sandbox does not let a program do, recognised in any language's words."""
+"""What the sandbox lets a program do and what not, recognised in any language's words."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from sandboxd_client.protocol import Category
 
 _PATH = re.compile(r"""(?:^|[\s'"(:])(?P<path>/[^\s'":,)]+)""")
 _WRITABLE = re.compile(r"/(?:sandbox|tmp|dev/shm)(?:/|$)")
-_LOCAL = re.compile(r"localhost|\b127\.\d+\.\d+\.\d+|::1\b|\b0\.0\.0\.0")
-_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\[[\da-f:]+\]:\d")
 
 
 class Restricted(NamedTuple):
@@ -55,16 +53,11 @@ def _is_outside(text: str) -> bool:
     return found is not None and _WRITABLE.match(found["path"]) is None
 
 
-def _is_remote(text: str, facts: Facts) -> bool:
-    """Whether it is about another machine: by the address it names, or the code does."""
-    return _LOCAL.search(text if _ADDRESS.search(text) else text + facts.code) is None
-
-
 _TESTS: dict[Only, Callable[[str, Facts], bool]] = {
     Only.NETWORK_OFF: lambda _, facts: not facts.network,
+    Only.NETWORK_ON: lambda _, facts: facts.network,
     Only.READ_ONLY: lambda _, facts: facts.read_only,
     Only.OUTSIDE: lambda text, _: _is_outside(text),
-    Only.REMOTE: _is_remote,
 }
 
 

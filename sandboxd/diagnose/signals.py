@@ -55,8 +55,8 @@ _MEANINGS = {
         ("Look for kill or os.kill with the program's own number or group.",),
     ),
     "SIGINT": Meaning(
-        "It was interrupted, as Ctrl-C does: nobody outside sends that, so it came from the run.",
-        ("Look for code that raises an interrupt, or sends SIGINT to its own group.",),
+        "It was interrupted, as Ctrl-C does: by its client, or by something in the run.",
+        ("Look for code that sends SIGINT to its own group, where its client did not.",),
     ),
     "SIGPIPE": Meaning(
         "It wrote to a pipe whose reader had gone.",
@@ -66,8 +66,8 @@ _MEANINGS = {
         ),
     ),
     "SIGXFSZ": Meaning(
-        "It made a file larger than a file may be here.",
-        ("Write less, or several smaller files.",),
+        "It made a file larger than the most that any run may write, holes in it counted.",
+        ("Make it no larger than what is to be in it: limits.tmp bounds all that is written.",),
     ),
     "SIGXCPU": Meaning(
         "It used up the processor time that it had set itself.",

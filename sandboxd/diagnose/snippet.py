@@ -15,14 +15,15 @@ _MARK = "…"
 
 def snippet(program: Program, place: Location) -> str:
     """Two lines before and after the place, numbered, its own line marked with `>`
-    and where the column is known a caret under it."""
+    and where the column is known a caret under it. Nothing where its text is not known."""
+    lines = program.lines_of(place.file)
     first = max(1, place.line - _CONTEXT)
-    last = min(len(program.lines), place.line + _CONTEXT)
+    last = min(len(lines), place.line + _CONTEXT)
     width = len(str(last))
     shown: list[str] = []
     for number in range(first, last + 1):
         here = number == place.line
-        text, caret = _window(program.line(number), place.column if here else None)
+        text, caret = _window(lines[number - 1], place.column if here else None)
         shown.append(f"{'>' if here else ' '} {number:>{width}} | {text}".rstrip())
         if caret is not None:
             shown.append(f"  {'':>{width}} | {caret}")

@@ -33,6 +33,7 @@ from sandboxd_client.protocol import (
     FilesRead,
     InputFile,
     InputParams,
+    InterruptParams,
     Method,
     Request,
     RequestId,
@@ -247,6 +248,8 @@ class Connection(asyncio.Protocol):
                 case Method.FILES_INPUT:
                     piece = dispatch.parse_params(request, FilesInputParams)
                     self.contents.take(piece, asked=piece.id in self._tasks)
+                case Method.RUN_INTERRUPT:
+                    self._interrupt(dispatch.parse_params(request, InterruptParams).id)
                 case _:
                     _log.debug("notification passed over", method=request.method[:80])
         except RequestError as error:
@@ -320,7 +323,13 @@ class Connection(asyncio.Protocol):
         if task is not None:
             task.cancel()
 
-    # --- stdin of runs ---
+    # --- runs under way ---
+
+    def _interrupt(self, identity: RequestId) -> None:
+        """One that has not started has nothing to interrupt yet."""
+        run = self._runs.get(identity)
+        if run is not None:
+            run.interrupt()
 
     def run_is_active(self, identity: RequestId, run: ActiveRun) -> None:
         self._runs[identity] = run

@@ -280,7 +280,7 @@ class Methods:
         if params.run is None:
             return explain_facts(params, runner.languages, runner.profiles, runner.modules)
         record = await self._history.get(_reader(context), params.run)
-        return explain_record(record, runner.profiles, runner.modules)
+        return explain_record(record, params.files, runner.profiles, runner.modules)
 
     async def discover(self, _: NoParams, __: Context) -> dict[str, Any]:
         return self._sources.discover()

@@ -154,6 +154,11 @@ class ActiveRun:
             self.stalled = False
             self._guest.resume()
 
+    def interrupt(self) -> None:
+        """SIGINT to the program, which may mind it or not."""
+        if not self.ended_future.done():
+            self._guest.interrupt()
+
     def kill(self) -> None:
         """Ends the program; `ended` will follow, with what was printed until then."""
         if not self.ended_future.done():

@@ -22,9 +22,12 @@ Modules = Mapping[str, frozenset[str]]
 
 
 def explain_record(
-    record: RunRecord, profiles: Mapping[str, Profile], modules: Modules
+    record: RunRecord,
+    files: Mapping[str, str],
+    profiles: Mapping[str, Profile],
+    modules: Modules,
 ) -> DebugReport:
-    """The report for a run of the history."""
+    """The report for a run of the history; `files` are those that were sent with it."""
     result, limits, profile = record.result, record.limits, record.summary.profile
     own, others = _modules(result.language, profile, profiles, modules)
     return report(
@@ -37,6 +40,9 @@ def explain_record(
             stdout=_text(result.stdout),
             stderr=_text(result.stderr),
             phase="compile" if result.error and result.error.phase == "compile" else "run",
+            files=files,
+            network=record.network,
+            read_only=record.read_only,
             timeout=limits.timeout,
             duration=result.duration,
             memory_limit=limits.memory,
@@ -72,6 +78,9 @@ def explain_facts(
             stdout=params.stdout or "",
             stderr=params.stderr or "",
             phase="compile" if params.phase == "compile" else "run",
+            files=params.files,
+            network=params.network,
+            read_only=params.read_only,
             modules=own,
             profiles_with=others,
         )

@@ -44,6 +44,11 @@ def to_limits(values: LimitValues) -> EffectiveLimits:
     return EffectiveLimits(**plain)
 
 
+def unbounded(usual: EffectiveLimits, most: LimitValues) -> EffectiveLimits:
+    """Limits for a run whose output nobody keeps: it may print as much as any."""
+    return msgspec.structs.replace(usual, output=int(most.output))
+
+
 def resolve(asked: Limits, default: EffectiveLimits, most: LimitValues) -> EffectiveLimits:
     """Every limit of a run. Raises InvalidLimitsError, which names the limit and the
     maximum: what is asked for is refused rather than clamped."""

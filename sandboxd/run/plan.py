@@ -45,6 +45,11 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     keep: bool = False
     """Its output is kept in memory while nobody reads it."""
 
+    @property
+    def only_streams(self) -> bool:
+        """Whether its output is nowhere kept whole: whoever reads it sets the pace."""
+        return self.stream and not (self.capture or self.keep)
+
 
 class Plan(Struct, frozen=True):
     """A request with everything decided."""

@@ -31,7 +31,7 @@ from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
 from sandboxd.run.files import Collection, Collector, Room
 from sandboxd.run.imports import fitting
 from sandboxd.run.laid import not_laid
-from sandboxd.run.limits import resolve, to_resources
+from sandboxd.run.limits import resolve, to_resources, unbounded
 from sandboxd.run.plan import AUTO, Plan, RunRequest, encode_go, prepare
 from sandboxd.run.profiles import Profile, package_name
 from sandboxd.run.quotas import Quotas
@@ -150,7 +150,9 @@ class Runner:
         if request.label is not None and len(request.label) > _LABEL_MAX:
             raise InvalidParamsError(f"label: at most {_LABEL_MAX} characters")
         profile = self._profile(language, request)
-        limits = resolve(request.limits, profile.limits, self.config.limits.max)
+        most = self.config.limits.max
+        usual = unbounded(profile.limits, most) if request.only_streams else profile.limits
+        limits = resolve(request.limits, usual, most)
         variant = request.variant
         if variant.network and not self.config.network.allow:
             raise NotPermittedError(
@@ -385,5 +387,12 @@ class Runner:
             )
         )
         self._record(
-            RunRecord(summary=summary, result=result, limits=plan.limits, code=request.code)
+            RunRecord(
+                summary=summary,
+                result=result,
+                limits=plan.limits,
+                code=request.code,
+                network=plan.variant.network,
+                read_only=not plan.variant.writable_root,
+            )
         )

@@ -171,6 +171,14 @@ async def test_leaving_a_stream_before_its_end_kills_the_program(
     assert (await run(aclient, "out again")).stdout == "again\n"
 
 
+async def test_an_interrupt_is_the_programs(aclient: AsyncClient) -> None:
+    async with aclient.stream("python", "out up\nhang") as run:
+        async for event in run:
+            if isinstance(event, Output):
+                await run.interrupt()
+    assert (run.result.stdout, run.result.exit_code, run.result.signal) == ("up\n", 130, 2)
+
+
 async def test_cancelling_a_stream_ends_its_iteration_in_an_error(aclient: AsyncClient) -> None:
     async with aclient.stream("python", "hang") as stream:
         events = aiter(stream)

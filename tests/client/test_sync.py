@@ -170,6 +170,14 @@ def test_leaving_a_stream_before_its_end_kills_the_program(
     assert client.run("python", "out again").stdout == "again\n"
 
 
+def test_an_interrupt_is_the_programs(client: Client) -> None:
+    with client.stream("python", "out up\nhang") as run:
+        for event in run:
+            if isinstance(event, Output):
+                run.interrupt()
+    assert (run.result.stdout, run.result.exit_code, run.result.signal) == ("up\n", 130, 2)
+
+
 def test_cancelling_ends_the_iteration_in_an_error(client: Client) -> None:
     with client.stream("python", "out begun\nhang") as run:
         events = iter(run)

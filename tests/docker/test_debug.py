@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sandboxd_client import Client, Limits
@@ -38,6 +40,18 @@ def test_the_facts_of_a_run_elsewhere_are_explained_too(client: Client) -> None:
         "ReferenceError: foo is not defined\n    at Object.<anonymous> (/sandbox/main.js:1:1)\n",
     )
     assert report.error_type == "ReferenceError"
+
+
+def test_the_command_shows_the_line_of_a_file_that_it_sent(
+    daemon: RunningDaemon, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    helper = tmp_path / "helper.py"
+    helper.write_text("def run():\n    return 1 / 0\n")
+    arguments = ["--file", str(helper), "python", "-c", "import helper; helper.run()"]
+    main(["run", "--socket", str(daemon.socket), "--explain", *arguments])
+    err = capfd.readouterr().err
+    assert "in helper.py, line 2" in err
+    assert "> 2 |     return 1 / 0" in err
 
 
 def test_the_command_explains_after_a_failure(

@@ -88,8 +88,8 @@ PYTHON = {
         Told(EXCEPTION, "FileNotFoundError", 2, "`data.csv`", "`files`", (2,)),
     ),
     "a command": Case(
-        "import subprocess\nsubprocess.run(['git'])\n",
-        Told(EXCEPTION, "FileNotFoundError", 2, "no command `git`", "own library", (2,)),
+        "import subprocess\nsubprocess.run(['ffmpeg'])\n",
+        Told(EXCEPTION, "FileNotFoundError", 2, "no command `ffmpeg`", "own library", (2,)),
     ),
     "no stdin": Case(
         "\nx = input()\n", Told(EXCEPTION, "EOFError", 2, "stdin", "`stdin`", (2,), 5)
@@ -103,7 +103,7 @@ PYTHON = {
     ),
     "an interrupt": Case(
         "\nraise KeyboardInterrupt\n",
-        Told(EXCEPTION, "KeyboardInterrupt", 2, "interrupted", "", (2,)),
+        Told(SIGNAL, "KeyboardInterrupt", 2, "interrupted", "", (2,)),
     ),
     "JSON": Case(
         "import json\njson.loads('{bad')\n",
@@ -303,8 +303,8 @@ JAVASCRIPT = {
         Told(EXCEPTION, "Error", 2, "`data.txt`", "`files`", (2,), 15),
     ),
     "a command": Case(
-        "\nrequire('child_process').spawn('git');\n",
-        Told(EXCEPTION, "Error", None, "no command `git`", "Node's own"),
+        "\nrequire('child_process').spawn('ffmpeg');\n",
+        Told(EXCEPTION, "Error", None, "no command `ffmpeg`", "Node's own"),
     ),
     "an assertion": Case(
         "\nrequire('assert').strictEqual(1, 2);\n",
@@ -429,8 +429,8 @@ RUBY = {
         Told(EXCEPTION, "Errno::ENOENT", 2, "`data.txt`", "`files`", (2, 2)),
     ),
     "a command": Case(
-        "\nexec('git', 'status')\n",
-        Told(EXCEPTION, "Errno::ENOENT", 2, "command `git`", "", (2, 2)),
+        "\nexec('ffmpeg', '-version')\n",
+        Told(EXCEPTION, "Errno::ENOENT", 2, "command `ffmpeg`", "", (2, 2)),
     ),
     "JSON": Case(
         "require 'json'\nJSON.parse('{bad')\n",
@@ -475,7 +475,7 @@ RUBY = {
 BASH = {
     "a command": Case(
         "echo a\nnosuchcommand --x\n",
-        Told(EXCEPTION, "command not found", 2, "minimal", "spelling"),
+        Told(EXCEPTION, "command not found", 2, "The image has the shell", "spelling"),
     ),
     "a command misspelt": Case(
         "\ngrpe x\n", Told(EXCEPTION, "command not found", 2, "`grpe`", "Did you mean `grep`?")
@@ -643,8 +643,8 @@ GO = {
         Told(EXCEPTION, "panic", 4, "panicked", "", (8, 4)),
     ),
     "a command": Case(
-        _MAIN + 'import "os/exec"\n\nfunc main() {\n\tpanic(exec.Command("git").Run())\n}\n',
-        Told(EXCEPTION, "panic", 6, "command `git`", "own library", (6,)),
+        _MAIN + 'import "os/exec"\n\nfunc main() {\n\tpanic(exec.Command("ffmpeg").Run())\n}\n',
+        Told(EXCEPTION, "panic", 6, "command `ffmpeg`", "own library", (6,)),
     ),
     "a file": Case(
         _MAIN + 'import "os"\n\nfunc main() {\n\t_, err := os.Open("a.txt")\n\tpanic(err)\n}\n',

@@ -128,7 +128,7 @@ except OSError: print(total >> 20)
         (Limits(timeout=61), "limits.timeout is 61.0; .* at most 60.0"),
         (Limits(timeout=0), "limits.timeout"),
         (Limits(tmp="399MiB", memory="512MiB"), "less than half of the memory"),
-        (Limits(output="5GiB"), "limits.output"),
+        (Limits(output="2TiB"), "limits.output"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_maximum(

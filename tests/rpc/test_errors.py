@@ -100,7 +100,7 @@ async def test_a_language_whose_image_is_not_here_says_when_to_come_again(wire: 
         ({"timeout": 0}, "timeout", 30.0),
         ({"timeout": -1}, "timeout", 30.0),
         ({"timeout": 1e300}, "timeout", 30.0),
-        ({"output": "5GiB"}, "output", 2**32),
+        ({"output": "2TiB"}, "output", 2**40),
         ({"output": "9MiB"}, "output", 8 * 2**20),
     ],
 )

@@ -28,7 +28,7 @@ async def test_initialize_tells_who_serves_and_within_what_limits(wire: Wire) ->
     assert {"python", "go", "bash"} <= set(result["languages"])
     assert result["limits"]["default"]["timeout"] == 30.0
     assert result["limits"]["default"]["output"] == 2**20
-    assert result["limits"]["max"]["output"] == 2**32
+    assert result["limits"]["max"]["output"] == 2**40
 
 
 async def test_initialize_works_while_the_engine_does_not(service: Service, wire: Wire) -> None:

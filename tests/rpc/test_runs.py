@@ -32,6 +32,34 @@ async def answered_once(wire: Wire, *identities: Any) -> list[Message]:
     return [each[0] for each in answers]
 
 
+# --- interrupts ---
+
+
+async def test_an_interrupt_is_the_programs(wire: Wire) -> None:
+    identity = wire.run("out up\nhang")
+    await wire.receive_until("run.output")
+    wire.notify("run.interrupt", id=identity)
+    result = await wire.result(identity)
+    assert (result["status"], result["exit_code"], result["signal"]) == ("error", 130, 2)
+    assert result["stdout"] == "up\n"
+
+
+async def test_a_program_may_take_no_notice_of_an_interrupt(wire: Wire) -> None:
+    identity = wire.run("out up\nstubborn", limits={"timeout": 0.2})
+    await wire.receive_until("run.output")
+    wire.notify("run.interrupt", id=identity)
+    assert (await wire.result(identity))["status"] == "timeout"
+
+
+async def test_an_interrupt_of_what_does_not_run_is_none(wire: Wire) -> None:
+    wire.notify("run.interrupt", id=7)
+    wire.notify("run.interrupt")
+    identity = wire.run("out done")
+    assert (await wire.result(identity))["stdout"] == "done\n"
+    wire.notify("run.interrupt", id=identity)
+    assert (await wire.result(wire.run("out again")))["stdout"] == "again\n"
+
+
 # --- events ---
 
 

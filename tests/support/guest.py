@@ -328,6 +328,12 @@ class FakeGuest:
         self.process.cause = cause
         self._task.cancel()
 
+    def end_by(self, number: signal.Signals) -> None:
+        """Ends the program by a signal of its own."""
+        if self.process is not None and self._task is not None:
+            self.process.killed_by = number
+            self._task.cancel()
+
     async def _run(self, process: Process, seconds: float, *, hold: bool) -> None:
         late = asyncio.get_running_loop().call_later(seconds, self.end, Cause.TIMEOUT)
         code, number = -1, 0
@@ -336,7 +342,7 @@ class FakeGuest:
         except Signalled as signalled:
             number = signalled.number
         except asyncio.CancelledError:
-            number = signal.SIGKILL
+            number = process.killed_by
         except Exception as error:  # the test's own program is wrong
             self.faults.append(repr(error))
         late.cancel()

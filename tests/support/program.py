@@ -39,6 +39,7 @@ class Process:
         self.args: list[str] = []
         self.env: dict[str, str] = {}
         self.cause = Cause.EXITED
+        self.killed_by = signal.SIGKILL
         self.oom_kills = 0
         self.written = {Event.STDOUT: 0, Event.STDERR: 0}
         self.stdin = bytearray()
@@ -46,8 +47,9 @@ class Process:
         self.stdin_came = asyncio.Event()
         self.piece: asyncio.Task[int] | None = None
         """In a session: what runs there at the moment."""
+        self.interrupts = 0
         self.obeys = True
-        """Whether an interrupt ends that."""
+        """Whether an interrupt ends it."""
         self.value: str | None = None
         self._limit = limit
 
@@ -74,8 +76,13 @@ class Process:
         return data
 
     def interrupt(self) -> None:
-        if self.piece is not None and self.obeys:
+        self.interrupts += 1
+        if not self.obeys:
+            return
+        if self.piece is not None:
             self.piece.cancel()
+        else:
+            self.guest.end_by(signal.SIGINT)
 
 
 async def run_script(process: Process) -> int:

@@ -23,9 +23,7 @@ def python(error: str, code: str = "use()\n", **facts: object) -> DebugReport:
         "socket.gaierror: [Errno -2] Name or service not known",
         "OSError: [Errno 101] Network is unreachable",
         "OSError: [Errno 113] No route to host",
-        "ConnectionRefusedError: [Errno 111] Connection refused",
         "requests.exceptions.ConnectionError: NameResolutionError(...)",
-        "TimeoutError: [Errno 110] Connection timed out",
     ],
 )
 def test_another_machine_is_out_of_reach(error: str) -> None:
@@ -36,16 +34,47 @@ def test_another_machine_is_out_of_reach(error: str) -> None:
     assert "network=true" in told.suggestions[1]
 
 
+REFUSED = [
+    ("python", "urllib.error.URLError: <urlopen error [Errno 111] Connection refused>"),
+    ("javascript", "Error: connect ECONNREFUSED 127.0.0.1:80\n    at x (node:net:1552:16)"),
+    ("javascript", "TypeError: fetch failed\n    at x (node:x:1:1) {\n  cause: ECONNREFUSED\n}"),
+    ("ruby", "/sandbox/main.rb:1:in `new': Connection refused - x (Errno::ECONNREFUSED)"),
+    ("go", "panic: dial tcp [::1]:80: connect: connection refused\n"),
+    ("java", 'Exception in thread "main" java.net.ConnectException: Connection refused'),
+    ("bash", "/sandbox/main.sh: connect: Connection refused"),
+]
+
+
+@pytest.mark.parametrize(("language", "stderr"), REFUSED)
+def test_a_connection_that_is_refused_was_to_the_run_itself(language: str, stderr: str) -> None:
+    """Without a network no other machine can refuse one, whatever the program names."""
+    told = failed(language, "connect('example.com')\n", stderr)
+    assert told.category is not Category.SANDBOX_RESTRICTION
+    assert "Nothing listens there in this run" in told.explanation
+    assert "Start the server" in told.suggestions[0]
+
+
+@pytest.mark.parametrize(("language", "stderr"), REFUSED)
+def test_with_a_network_another_machine_may_have_refused_it(language: str, stderr: str) -> None:
+    told = failed(language, "x\n", stderr, network=True)
+    assert "on the way" in told.explanation
+
+
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("language", "stderr"),
     [
-        ("ConnectionRefusedError: [Errno 111] Connection refused", "connect('localhost', 5432)\n"),
-        ("ConnectionRefusedError: [Errno 111] Connection refused", "connect(('127.0.0.1', 1))\n"),
-        ("OSError: connect ECONNREFUSED 127.0.0.1:80", "connect(host)\n"),
+        ("python", "zoneinfo._common.ZoneInfoNotFoundError: 'No time zone found with key Mars'"),
+        ("javascript", "RangeError: Invalid time zone specified: Mars\n    at x (node:x:1:1)"),
+        ("go", "panic: unknown time zone Mars\n"),
+        ("php", "Fatal error: Uncaught Exception: Unknown or bad timezone (Mars) in main.php:1"),
     ],
 )
-def test_the_loopback_is_no_restriction(error: str, code: str) -> None:
-    assert python(error, code).category is Category.EXCEPTION
+def test_a_time_zone_that_is_not_there_has_a_wrong_name(language: str, stderr: str) -> None:
+    if language == "python":
+        stderr = f'Traceback (most recent call last):\n  File "/sandbox/main.py", line 1\n{stderr}'
+    told = failed(language, "x\n", stderr)
+    assert told.category is Category.EXCEPTION
+    assert "all those of the tz database" in told.explanation
 
 
 def test_with_a_network_an_unreachable_machine_is_the_programs_own_error() -> None:
@@ -96,7 +125,7 @@ def test_what_would_block_is_not_taken_for_the_limit_of_processes() -> None:
     ("error", "says", "suggests"),
     [
         ("OSError: [Errno 28] No space left on device", "192 MiB", "limits.tmp"),
-        ("OSError: [Errno 27] File too large", "single file", "smaller"),
+        ("OSError: [Errno 27] File too large", "No file", "limits.tmp"),
         ("OSError: [Errno 24] Too many open files: 'x'", "open", "Close each"),
         ("OSError: [Errno 97] Address family not supported by protocol", "sockets", "raw"),
         ("OSError: [Errno 38] Function not implemented", "system call", "another way"),

@@ -23,7 +23,7 @@ def test_a_command_that_is_not_there_is_placed_and_the_image_described(stderr: s
     assert (told.category, told.error_type) == (Category.EXCEPTION, "command not found")
     assert told.location == Location("main.sh", 2)
     assert marked(told) == "nosuch --x"
-    assert "minimal" in told.explanation
+    assert "The image has the shell" in told.explanation
 
 
 def test_a_command_misspelt_is_put_right() -> None:
@@ -36,7 +36,7 @@ def test_a_command_misspelt_is_put_right() -> None:
     [
         ("apt-get", "nothing can be installed", "operator"),
         ("pip", "nothing can be installed", "operator"),
-        ("curl", "no network", "`files`"),
+        ("wget", "no `wget` here", "`files`"),
         ("python3", "no `python3`", "language `python3`"),
         ("./run.sh", "no file `./run.sh`", "`files`"),
         ("[1", "`[`", "spaces around the brackets"),

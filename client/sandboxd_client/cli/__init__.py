@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from sandboxd_client import __version__
@@ -103,11 +104,15 @@ def _run(command: Command, given: list[str]) -> int:
             from sandboxd_client.cli import daemon  # noqa: PLC0415 - slow, and seldom needed
 
             daemon.start_unless_running(arguments.socket)
-        return command.run(arguments)
+        code = command.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in stdout's buffer has no reader, and is not to be told of at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _PIPE_CLOSED
     except (KeyboardInterrupt, CancelledError):
         return _INTERRUPTED
-    except BrokenPipeError:
-        return _PIPE_CLOSED
     except SandboxError as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return _REFUSED
+    return code

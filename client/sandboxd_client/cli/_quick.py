@@ -96,6 +96,10 @@ class QuickRun:
         params: dict[str, Any] = {"id": _RUN, "data": to_wire(data)} if data else {"id": _RUN}
         self._send(method="run.input", params=params | {"eof": not data})
 
+    def interrupt(self) -> None:
+        """Sends the program SIGINT; nothing before it has started."""
+        self._send(method="run.interrupt", params={"id": _RUN})
+
     def take(self) -> Iterator[tuple[str, bytes]]:
         """What has been printed, as stream and bytes. Raises RemoteError.
 

@@ -25,9 +25,9 @@ import msgspec
 from msgspec import Struct
 
 from sandboxd_client.batch import CONCURRENCY, Outcome, Program, aimap_programs
+from sandboxd_client.cli._terminal import write
 from sandboxd_client.cli.command import Command
 from sandboxd_client.cli.history import _count
-from sandboxd_client.cli.run import _write
 from sandboxd_client.errors import ConnectionLostError, NotRunningError, RemoteError, SandboxError
 from sandboxd_client.protocol import RunParams, RunResult, Status
 
@@ -121,7 +121,7 @@ async def _run(arguments: argparse.Namespace, ends: Ends) -> Counted:
                 # In a thread: whoever reads the results may be slow, and must not
                 # keep the runs' own answers from being read.
                 try:
-                    await asyncio.to_thread(_write, ends.results, answer(number, given, outcome))
+                    await asyncio.to_thread(write, ends.results, answer(number, given, outcome))
                 except OSError as error:
                     raise SandboxError(f"cannot write the results: {error.strerror}") from None
     bar.hide()

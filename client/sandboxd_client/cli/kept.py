@@ -27,7 +27,7 @@ def attach(arguments: argparse.Namespace) -> int:
     """Exits with the program's code. Interrupting it leaves the run alone."""
     socket = arguments.socket or default_socket_name()
     running = QuickRun(socket, {"run": arguments.run}, "run.attach")
-    return pass_on(running, arguments, feed=False, verbose=arguments.verbose)[0]
+    return pass_on(running, arguments, feed=False, interrupt=False)[0]
 
 
 def kill(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,13 @@ import sys
 from sandboxd_client._paths import default_socket_name
 from sandboxd_client.cli._local import find_files, put_files
 from sandboxd_client.cli._quick import QuickRun, to_wire
+from sandboxd_client.cli._terminal import (
+    Interrupts,
+    fill_closed,
+    may_read_stdin,
+    print_out,
+    read_stdin,
+)
 from sandboxd_client.cli.command import Command
 from sandboxd_client.errors import SandboxError
 
@@ -19,7 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
+    from sandboxd_client.cli._local import LocalFile
+
 _CHUNK = 64 * 1024
+_CUT = 123
+"""Exit code of a program that ended with 0, and whose output was cut at a limit."""
+_SOURCES = 1024 * 1024
+"""Bytes of files that a report is made with."""
 _LIMITS = ("timeout", "memory", "cpus", "pids", "tmp", "output")
 
 
@@ -27,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("language", metavar="LANGUAGE")
     parser.add_argument("-c", dest="code", metavar="CODE", help="the program itself")
     parser.add_argument("file", nargs="?", metavar="FILE", help="its file, or - for stdin")
+    parser.add_argument(
+        "-n",
+        "--no-stdin",
+        action="store_true",
+        help="read nothing for the program: as of `ssh -n`, for a loop that reads itself",
+    )
     parser.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
     limits = parser.add_argument_group("limits")
     limits.add_argument("-t", "--timeout", dest="limit_timeout", type=float, metavar="SECONDS")
@@ -39,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tmp", dest="limit_tmp", metavar="SIZE", help="all that the program can write"
     )
     limits.add_argument(
-        "--output-limit", dest="limit_output", metavar="SIZE", help="a stream; such as 64MiB"
+        "--output-limit",
+        dest="limit_output",
+        metavar="SIZE",
+        help="of stdout, and of stderr; what is cut there is told, and ends in 123 instead of 0. "
+        "There is none unless asked for, but for --json and --detach, which keep what is printed",
     )
     files = parser.add_argument_group("files")
     files.add_argument(
@@ -85,20 +108,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    fill_closed()
     code = _program(arguments)
-    feeds = bool(arguments.code or arguments.file not in (None, "-")) and _has_stdin()
-    feeds = feeds and not arguments.detach
+    feeds = _feeds(arguments)
     params = _params(arguments, code, streams_stdin=feeds and not arguments.session)
     if feeds and arguments.session:  # whose runs are given it whole
-        feeds, params["stdin"] = False, to_wire(sys.stdin.buffer.read())
+        with open(0, "rb", closefd=False) as stdin:
+            feeds, params["stdin"] = False, to_wire(stdin.read())
     socket = arguments.socket or default_socket_name()
     files = find_files(arguments.files, arguments.file)
     running = QuickRun(socket, params, files=files)
     if arguments.detach:
         return _detach(running, as_json=arguments.json)
-    exit_code, result = pass_on(running, arguments, feed=feeds, verbose=arguments.verbose)
+    exit_code, result = pass_on(running, arguments, feed=feeds, interrupt=not arguments.session)
     if arguments.explain and result["status"] != "ok":
-        _explain(socket, result["run"])
+        _explain(socket, result["run"], files)
     return exit_code
 
 
@@ -116,13 +140,17 @@ def _detach(running: QuickRun, *, as_json: bool) -> int:
 
 
 def pass_on(
-    running: QuickRun, arguments: argparse.Namespace, *, feed: bool, verbose: bool
+    running: QuickRun, arguments: argparse.Namespace, *, feed: bool, interrupt: bool
 ) -> tuple[int, dict[str, Any]]:
-    """Puts a run's output and files where they belong; gives its exit code and its result."""
-    with contextlib.closing(running), _Place() as place:
-        for stream, data in _output(running, place, feed=feed):
+    """Puts a run's output and files where they belong; gives its exit code and its result.
+
+    `interrupt` passes a first Ctrl-C on to the program.
+    """
+    told = Interrupts(passed_on=interrupt)
+    with contextlib.closing(running), _Place() as place, told as interrupts:
+        for stream, data in _output(running, place, interrupts, feed=feed):
             if not arguments.json:
-                _write(1 if stream == "stdout" else 2, data)
+                print_out(stream, data)
     result = running.result
     if result is None:
         raise SandboxError("the run ended without a result")
@@ -132,8 +160,11 @@ def pass_on(
 
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
     else:
-        _tell_end(result, verbose=verbose)
-    return result["exit_code"], result
+        _tell_end(result, verbose=arguments.verbose)
+    for name, cut in result["truncated"].items():
+        if cut:
+            sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
+    return result["exit_code"] or _CUT * any(result["truncated"].values()), result
 
 
 def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) -> dict[str, Any]:
@@ -170,20 +201,22 @@ def _program(arguments: argparse.Namespace) -> str:
     if arguments.code is not None:
         code: str = arguments.code
         return code
+    source = 0 if arguments.file in (None, "-") else arguments.file
     try:
-        if arguments.file in (None, "-"):
-            return sys.stdin.read()
-        with open(arguments.file, encoding="utf-8") as file:
+        with open(source, encoding="utf-8", closefd=source != 0) as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise SandboxError(f"cannot read {arguments.file or 'stdin'}: {error}") from None
 
 
-def _has_stdin() -> bool:
-    """Whether there is something to pass on: a terminal is not read for the program."""
-    with contextlib.suppress(OSError, ValueError):
-        return not os.isatty(0)
-    return False
+def _feeds(arguments: argparse.Namespace) -> bool:
+    """Whether our stdin is the program's: a run in a session, which gets it whole, is not
+    to wait for a terminal's end."""
+    if arguments.no_stdin or arguments.detach:
+        return False
+    if arguments.code is None and arguments.file in (None, "-"):
+        return False  # it is the program
+    return may_read_stdin() and not (arguments.session and os.isatty(0))
 
 
 class _Place:
@@ -211,10 +244,13 @@ class _Place:
         sys.stderr.flush()
 
 
-def _output(running: QuickRun, place: _Place, *, feed: bool) -> Iterator[tuple[str, bytes]]:
+def _output(
+    running: QuickRun, place: _Place, interrupts: Interrupts, *, feed: bool
+) -> Iterator[tuple[str, bytes]]:
     """What is printed, as it comes, while our own stdin goes to the program as it takes it."""
     poll = select.poll()
     poll.register(running, select.POLLIN)
+    poll.register(interrupts, select.POLLIN)
     open_stdin, polled = feed, False
     while True:
         for printed in running.take():
@@ -232,15 +268,14 @@ def _output(running: QuickRun, place: _Place, *, feed: bool) -> Iterator[tuple[s
             polled = wanted
         for descriptor, _ in poll.poll():
             if descriptor == 0:
-                data = os.read(0, _CHUNK)
+                data = read_stdin(_CHUNK)
                 running.send_stdin(data)
                 open_stdin = bool(data)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
+            elif descriptor == interrupts.fileno():
+                interrupts.take()
+                if running.run is None:
+                    raise KeyboardInterrupt
+                running.interrupt()
 
 
 def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
@@ -253,12 +288,9 @@ def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
     }
     status, ran = result["status"], result["duration"]
     if (value := result.get("value")) is not None:
-        _write(1, f"{value}\n".encode())
+        print_out("stdout", f"{value}\n".encode())
     if status in words:
         sys.stderr.write(f"sandbox: {words[status]} after {ran:.2f} s\n")
-    for name, cut in result["truncated"].items():
-        if cut:
-            sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
     if result.get("state") == "lost":
         sys.stderr.write("sandbox: the session is lost\n")
     if verbose:
@@ -270,13 +302,20 @@ def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
         )
 
 
-def _explain(socket: str, run: str) -> None:
+def _explain(socket: str, run: str, files: dict[str, LocalFile]) -> None:
+    """`files` are those that were sent with it, whose lines may be shown."""
     from sandboxd_client.cli.debug import print_report  # noqa: PLC0415 - slow, and seldom needed
     from sandboxd_client.sync import Client  # noqa: PLC0415 - the same
 
+    left, sources = _SOURCES, {}
+    for name, file in files.items():
+        if file.size <= left:
+            left -= file.size
+            with contextlib.suppress(UnicodeDecodeError):  # a source is text
+                sources[name] = b"".join(file.pieces()).decode()
     sys.stderr.write("\n")
     with Client(socket) as client:
-        print_report(client.debug_report(run), sys.stderr)
+        print_report(client.debug_report(run, files=sources), sys.stderr)
 
 
 COMMANDS = (

@@ -8,11 +8,15 @@ from typing import NamedTuple
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import generic
-from sandboxd.diagnose.program import Program
-from sandboxd_client.protocol import Category, Frame, Location
+from sandboxd.diagnose.program import Level, Program, whole
+from sandboxd_client.protocol import Category, Location
 
 _UNNAMED = "main.sql"  # of those here, only SQL reads its program from stdin
-_FILE = r"(?P<path>[^\s:(]*\bmain\.\w+)"
+_SOURCES = r"c|cc|cpp|cxx|h|hh|hpp|hxx|rs|java|[cm]?tsx?|php|lua|p[lm]|[rR]|sql"
+_FILE = (
+    rf"(?P<path>[^\s:(]*\bmain\.\w+|/sandbox/[^\s:()]+|(?!/)[\w.+/-]{{1,200}}\.(?:{_SOURCES})\b)"
+)
+_LINKING = "(?:undefined reference to|multiple definition of)"
 _LINE = r"(?P<line>\d{1,9})"
 _COLUMN = r"(?P<column>\d{1,9})"
 
@@ -46,6 +50,13 @@ _FORMS = (
         Category.EXCEPTION,
         "panic",
     ),
+    # Linkers
+    _form(
+        rf"^{_FILE}:{_LINE}: (?:error: )?(?P<message>{_LINKING} .*)",
+        Category.COMPILE_ERROR,
+        "link error",
+    ),
+    _form(rf"(?P<message>{_LINKING} .*)", Category.COMPILE_ERROR, "link error"),
     # C compilers and javac
     _form(
         rf"^{_FILE}:{_LINE}:(?:{_COLUMN}:)? (?P<type>(?:fatal )?error): (?P<message>.*)",
@@ -96,7 +107,7 @@ _FORMS = (
         Category.EXCEPTION,
     ),
     # R
-    _form(r"^Error(?: in .*?)? ?: *(?P<message>.*)", Category.EXCEPTION, "error"),
+    _form(r"^Error(?: in .*?)? ?: *(?:\n *)?(?P<message>.*)", Category.EXCEPTION, "error"),
     # Whoever else says where it was
     _form(
         rf"^(?:\w+: )?{_FILE}:{_LINE}:(?:{_COLUMN}:)? (?P<message>.*)",
@@ -105,7 +116,7 @@ _FORMS = (
     ),
 )
 
-_LEVELS = tuple(
+_TRACES = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
         r"^\s+at (?P<function>[\w.$<>/]+)\((?P<path>[\w.]+):(?P<line>\d{1,9})\)",
@@ -129,7 +140,7 @@ def _failure(
 ) -> Failure:
     groups = match.groupdict()
     message = (groups.get("message") or "").strip()
-    frames = _frames(text[match.start() :], program)
+    levels = _levels(text[match.start() :])
     compiling = facts.phase == "compile" and form.category is Category.EXCEPTION
     category = Category.COMPILE_ERROR if compiling else form.category
     missing = next(
@@ -144,11 +155,17 @@ def _failure(
         category=Category.IMPORT_ERROR if missing else category,
         error_type=groups.get("type") or form.error_type,
         message=message,
-        location=_place(groups, program) or program.innermost(frames),
-        frames=frames,
+        location=_place(groups, program) or program.innermost(levels),
+        frames=program.frames(levels),
         missing=missing,
-        others=tuple(f"line {each['line']}: {each['message']}" for each in others),
+        others=tuple(map(_listed, others)),
     )
+
+
+def _listed(error: dict[str, str | None]) -> str:
+    """One of further errors; a linker may know no line."""
+    line = error.get("line")
+    return f"line {line}: {error['message']}" if line else str(error["message"])
 
 
 def _place(groups: dict[str, str | None], program: Program) -> Location | None:
@@ -156,19 +173,19 @@ def _place(groups: dict[str, str | None], program: Program) -> Location | None:
     if line is None:
         return None
     path = groups.get("path") or _UNNAMED
-    return program.place(path, int(line), int(column) if column else None)
+    return program.place(whole(path), int(line), int(column) if column else None)
 
 
-def _frames(text: str, program: Program) -> tuple[Frame, ...]:
-    """The levels of the trace that follows; all of these list the innermost first."""
-    for pattern in _LEVELS:
+def _levels(text: str) -> list[Level]:
+    """Those of the trace that follows, the outermost first: all of these list that last."""
+    for pattern in _TRACES:
         levels = [
-            program.frame(level["path"], int(level["line"]), level["function"])
+            Level(level["path"], int(level["line"]), level["function"])
             for level in pattern.finditer(text)
         ]
         if levels:
-            return tuple(reversed(levels))
-    return ()
+            return levels[::-1]
+    return []
 
 
 DIALECT = Dialect(

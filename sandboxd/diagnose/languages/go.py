@@ -7,8 +7,8 @@ import re
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import go
-from sandboxd.diagnose.program import Program
-from sandboxd_client.protocol import Category, Frame, Location
+from sandboxd.diagnose.program import Level, Program
+from sandboxd_client.protocol import Category, Location
 
 _COMPILED = re.compile(
     r"(?P<path>\S*\.go):(?P<line>\d{1,9}):(?:(?P<column>\d{1,9}):)? (?P<message>.*)"
@@ -21,14 +21,27 @@ _GOROUTINE = re.compile(r"goroutine \d+ .*\[.*\]:|runtime stack:")
 _CALL = re.compile(r"(?:created by )?(?P<function>\S.*?)(?:\([^()]*\))?(?: in goroutine \d+)?")
 _AT = re.compile(r"\t(?P<path>\S+):(?P<line>\d{1,9})(?: .*)?")
 _RECOVERED = re.compile(r" \[recovered\]$")
-_MISSING = re.compile(r"could not import (?P<name>\S+) \(|package (?P<other>\S+) is not in std")
+_MISSING = re.compile(
+    r"could not import (?P<name>\S+) \(|package (?P<other>\S+) is not in (?:std|GOROOT)|"
+    r"(?:no required module provides|cannot find module providing) package (?P<absent>[^\s;:]+)"
+)
+_BUILT = re.compile(
+    r"\s*(?:go: )?(?P<message>(?:found packages |errors parsing |imports \S+: import cycle |"
+    r"import cycle |no (?:non-test )?Go files |go\.mod|module \S+ requires go |pattern \S+: ).*)"
+)
+_START = "runtime/"
 _RUNTIME_ERROR = "runtime error: "
 _TOO_MANY = "too many errors"
 
 
 def read(facts: Facts, program: Program) -> Failure | None:
     lines = facts.stderr.split("\n")
-    return _compiling(lines, program) or _linking(lines, program) or _panic(lines, program)
+    return (
+        _compiling(lines, program)
+        or _linking(lines, program)
+        or _building(lines)
+        or _panic(lines, program)
+    )
 
 
 def _compiling(lines: list[str], program: Program) -> Failure | None:
@@ -49,7 +62,7 @@ def _compiling(lines: list[str], program: Program) -> Failure | None:
         error_type="syntax error" if is_syntax else "compile error",
         message=message.removeprefix("syntax error: "),
         location=_place(first, program),
-        missing=(missing["name"] or missing["other"]) if missing else "",
+        missing=(missing["name"] or missing["other"] or missing["absent"]) if missing else "",
         others=tuple(f"line {each['line']}: {each['message']}" for each in others),
     )
 
@@ -59,8 +72,10 @@ def _place(error: re.Match[str], program: Program) -> Location | None:
     line = int(error["line"])
     column = None
     if error["column"]:
-        before = program.line(line).encode(errors="replace")[: int(error["column"]) - 1]
-        column = len(before.decode(errors="ignore")) + 1
+        column = int(error["column"])
+        if source := program.line(line, error["path"]):
+            before = source.encode(errors="replace")[: column - 1]
+            column = len(before.decode(errors="ignore")) + 1
     return program.place(error["path"], line, column)
 
 
@@ -77,6 +92,22 @@ def _linking(lines: list[str], program: Program) -> Failure | None:
     return None
 
 
+def _building(lines: list[str]) -> Failure | None:
+    """Files and modules that do not fit together, which belongs to no line."""
+    for line in lines:
+        missing = _MISSING.search(line)
+        built = _BUILT.fullmatch(line)
+        if built or (missing and not missing["name"]):
+            absent = (missing["other"] or missing["absent"]) if missing else ""
+            return Failure(
+                category=Category.IMPORT_ERROR if absent else Category.COMPILE_ERROR,
+                error_type="build error",
+                message=built["message"] if built else line,
+                missing=absent,
+            )
+    return None
+
+
 def _panic(lines: list[str], program: Program) -> Failure | None:
     found = next(
         ((n, match) for n, line in enumerate(lines) if (match := _PANIC.fullmatch(line))), None
@@ -88,13 +119,13 @@ def _panic(lines: list[str], program: Program) -> Failure | None:
     kind = panic["kind"]
     if message.startswith(_RUNTIME_ERROR):
         kind, message = "runtime error", message.removeprefix(_RUNTIME_ERROR)
-    frames = _frames(lines[number:], program)
+    levels = _levels(lines[number:])
     return Failure(
         category=Category.EXCEPTION,
         error_type=kind,
         message=message,
-        location=program.innermost(frames),
-        frames=frames,
+        location=program.innermost(levels),
+        frames=program.frames(levels, _START),
         details="\n".join(
             [*more, *(line for line in lines[:number] if line.startswith("runtime"))]
         ),
@@ -105,13 +136,13 @@ def _signal(lines: list[str], program: Program) -> Failure | None:
     """A signal that the runtime turned into a crash of its own."""
     for number, line in enumerate(lines):
         if match := _SIGNAL.fullmatch(line):
-            frames = _frames(lines[number:], program)
+            levels = _levels(lines[number:])
             return Failure(
                 category=Category.SIGNAL,
                 error_type=match["name"],
                 message=match["message"],
-                location=program.innermost(frames),
-                frames=frames,
+                location=program.innermost(levels),
+                frames=program.frames(levels, _START),
             )
     return None
 
@@ -129,23 +160,23 @@ def _message(first: str, lines: list[str]) -> tuple[str, list[str]]:
     return messages[-1], messages[:-1]
 
 
-def _frames(lines: list[str], program: Program) -> tuple[Frame, ...]:
-    """The levels of the first goroutine, which is the one that failed."""
-    frames: list[Frame] = []
+def _levels(lines: list[str]) -> list[Level]:
+    """Those of the first goroutine, which is the one that failed, the outermost first."""
+    levels: list[Level] = []
     started = False
     call = ""
     for line in lines:
         if _GOROUTINE.fullmatch(line):
-            if frames:
+            if levels:
                 break
             started = True
         elif started and (at := _AT.fullmatch(line)):
-            frames.append(program.frame(at["path"], int(at["line"]), call))
-        elif started and frames and not line.strip():
+            levels.append(Level(at["path"], int(at["line"]), call))
+        elif started and levels and not line.strip():
             break
         elif match := _CALL.fullmatch(line):
             call = match["function"]
-    return program.without_start(tuple(reversed(frames)), "runtime/")
+    return levels[::-1]
 
 
 DIALECT = Dialect(
@@ -156,7 +187,8 @@ DIALECT = Dialect(
     rules=go.RULES,
     known=go.PREDECLARED,
     standard=go.STANDARD,
-    loads_files=False,
+    own_module="If `{name}` is a package of your own, send its folder along in `files`, with "
+    "a go.mod whose module its path begins with.",
     ends=re.compile(r"\bos\.Exit\(|\blog\.Fatal"),
     exit_codes=go.EXIT_CODES,
 )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import javascript
-from sandboxd.diagnose.program import Program
+from sandboxd.diagnose.program import Level, Program
 from sandboxd_client.protocol import Category, Frame, Location
 
 _PLACE = re.compile(r"(?P<path>(?:file://)?\S+):(?P<line>\d{1,9})")
@@ -24,6 +24,8 @@ _ERROR = re.compile(
 _REJECTED = re.compile(r'rejected with the reason "(?P<reason>.*)"\.\]')
 _MISSING = re.compile(r"Cannot find (?:module|package) '(?P<name>[^']+)'")
 _HEAP = re.compile(r"FATAL ERROR: (?P<message>.*heap out of memory)")
+_COMPILING = re.compile(r" (?:wrapSafe|internalCompileFunction|compileSourceTextModule) ")
+"""What Node calls to load a file."""
 _FOOTER = re.compile(r"Node\.js v\d")
 _OWN_MODULE = "/sandbox/"
 
@@ -36,6 +38,11 @@ class _Parts(NamedTuple):
     said: list[str]
     trace: list[str]
     rest: str
+
+    @property
+    def first(self) -> str:
+        """The innermost level."""
+        return self.trace[0] if self.trace else ""
 
 
 def read(facts: Facts, program: Program) -> Failure | None:
@@ -130,6 +137,8 @@ def _thrown(parts: _Parts) -> tuple[str, str]:
 
 def _location(parts: _Parts, levels: list[re.Match[str]], program: Program) -> Location | None:
     """The line that threw, or the innermost level in the program."""
+    if parts.header and _COMPILING.search(parts.first):
+        levels = []  # which tell where the file was loaded
     for level in levels:
         if level["line"] and program.owns(level["path"]):
             return program.place(level["path"], int(level["line"]), int(level["column"]))
@@ -145,12 +154,12 @@ def _location(parts: _Parts, levels: list[re.Match[str]], program: Program) -> L
 
 def _frames(levels: list[re.Match[str]], program: Program) -> tuple[Frame, ...]:
     """The trace, innermost last, without the loader that every program is started by."""
-    frames = tuple(
-        program.frame(level["path"], int(level["line"]), (level["function"] or "").strip())
+    printed = [
+        Level(level["path"], int(level["line"]), (level["function"] or "").strip())
         for level in reversed(levels)
         if level["line"]
-    )
-    return program.without_start(frames, "node:internal/")
+    ]
+    return program.frames(printed, "node:internal/")
 
 
 def _category(
@@ -163,7 +172,8 @@ def _category(
     if _MISSING.match(message) or "does not provide an export" in message:
         return Category.IMPORT_ERROR
     ran = any(program.owns(level["path"]) for level in levels)
-    if error_type == "SyntaxError" and parts.header and not ran:
+    compiling = not ran or _COMPILING.search(parts.first)
+    if error_type == "SyntaxError" and parts.header and compiling:
         return Category.SYNTAX_ERROR
     return Category.EXCEPTION
 

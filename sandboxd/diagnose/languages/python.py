@@ -12,7 +12,7 @@ from msgspec import Struct
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import python, python_world
-from sandboxd.diagnose.program import Program
+from sandboxd.diagnose.program import Level, Program
 from sandboxd_client.protocol import Category, Location
 
 _START = re.compile(
@@ -64,10 +64,12 @@ def read(facts: Facts, program: Program) -> Failure | None:
         message=last.message,
         location=_location(last, program),
         # A syntax error's own place is no level: nothing ran there.
-        frames=tuple(
-            program.frame(level.path, level.line, level.function)
-            for level in last.levels
-            if level.function
+        frames=program.frames(
+            [
+                Level(level.path, level.line, level.function, level.printed.strip())
+                for level in last.levels
+                if level.function
+            ]
         ),
         details=f"{causes}\n{grouped}",
         missing=missing["name"] if missing else "",
@@ -128,7 +130,7 @@ def _source(level: _Level, line: str, program: Program) -> None:
         level.printed = line[4:]
         return
     text = level.printed.strip()
-    start = program.line(level.line).find(text) if program.owns(level.path) and text else -1
+    start = program.line(level.line, level.path).find(text) if text else -1
     if start >= 0 and level.column is None:
         indent = len(level.printed) - len(level.printed.lstrip())
         level.column = start + line.index("^") - 4 - indent + 1 if "^" in line else None

@@ -10,8 +10,8 @@ from msgspec import Struct
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import ruby
-from sandboxd.diagnose.program import Program
-from sandboxd_client.protocol import Category
+from sandboxd.diagnose.program import Level, Program
+from sandboxd_client.protocol import Category, Location
 
 # Ruby quotes names `so' until 3.3, and 'so' since.
 _LEVEL = r"(?P<path><internal:[^>]*>|[^:\s][^:]*):(?P<line>\d{1,9}):in [`'](?P<function>[^']*)'"
@@ -31,7 +31,7 @@ class _Block(Struct):
     """One exception as it is printed: the head, more of its message, the levels."""
 
     said: list[str]
-    levels: list[tuple[str, int, str]]
+    levels: list[Level]
     of_thread: bool
 
 
@@ -61,7 +61,8 @@ def _syntax_error(lines: list[str], program: Program) -> Failure | None:
     for number, line in enumerate(lines):
         match = _SYNTAX.fullmatch(line)
         if match and (place := program.place(match["path"], int(match["line"]))):
-            column = _column(lines[number + 1 : number + 3], program.line(place.line))
+            source = program.line(place.line, place.file)
+            column = _column(lines[number + 1 : number + 3], source)
             return Failure(
                 category=Category.SYNTAX_ERROR,
                 error_type="SyntaxError",
@@ -78,18 +79,18 @@ def _exception(lines: list[str], program: Program) -> Failure | None:
     # The causes of an exception are printed after it, those of threads that died before.
     block = next((block for block in blocks if not block.of_thread), blocks[-1])
     error_type, message, said = _error(block.said)
-    frames = tuple(program.frame(*level) for level in reversed(block.levels))
-    location = program.innermost(frames)
+    levels = block.levels[::-1]
+    location = program.innermost(levels)
     if location:
-        column = _column(said, program.line(location.line))
-        location = program.place(location.file, location.line, column)
+        column = _column(said, program.line(location.line, location.file))
+        location = Location(location.file, location.line, column)
     missing = _MISSING.match(message) if error_type == "LoadError" else None
     return Failure(
         category=Category.IMPORT_ERROR if error_type == "LoadError" else Category.EXCEPTION,
         error_type=error_type,
         message=message,
         location=location,
-        frames=frames,
+        frames=program.frames(levels),
         details="\n".join(" ".join(each.said) for each in blocks),
         missing=_module(missing["name"]) if missing else "",
     )
@@ -108,11 +109,11 @@ def _blocks(lines: list[str]) -> list[_Block]:
     before = ""
     for line in lines:
         if head := _HEAD.fullmatch(line):
-            level = (head["path"], int(head["line"]), head["function"])
+            level = Level(head["path"], int(head["line"]), head["function"])
             blocks.append(_Block([head["said"]], [level], before.startswith(_THREAD)))
         elif blocks and (level_line := _FROM.fullmatch(line)):
             blocks[-1].levels.append(
-                (level_line["path"], int(level_line["line"]), level_line["function"])
+                Level(level_line["path"], int(level_line["line"]), level_line["function"])
             )
         elif blocks and len(blocks[-1].levels) == 1:
             blocks[-1].said.append(line)

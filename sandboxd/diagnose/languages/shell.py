@@ -8,11 +8,11 @@ from sandboxd.diagnose import signals
 from sandboxd.diagnose.dialect import Dialect, Failure
 from sandboxd.diagnose.facts import Facts
 from sandboxd.diagnose.meanings import shell
-from sandboxd.diagnose.program import Program
+from sandboxd.diagnose.program import Program, whole
 from sandboxd_client.protocol import Category, Location
 
 _SAID = re.compile(
-    r"(?P<path>\S*main\.\w+|bash|sh|\S+/(?:ba|da)?sh): "
+    r"(?P<path>\S*main\.\w+|bash|sh|\S+/(?:ba|da)?sh|[\w./-]+(?=: line \d)): "
     r"(?P<eval>eval: )?(?:(?:line )?(?P<line>\d{1,9}): )?(?P<message>.*)"
 )
 _WARNING = re.compile(r"(?:\S+: )?warning: ")
@@ -20,6 +20,7 @@ _COMMAND = re.compile(r"(?P<command>[\w.+/-]{1,60}): ")
 _JOB = re.compile(r" *\d* *(?:" + "|".join(shell.SIGNALLED) + r")\b")
 _ECHO = re.compile(r"`.*'")
 _HINT = re.compile(r"Try '.* --help'|\++ ")
+_SHELLS = {"bash", "sh"}
 _COMMENT = re.compile(r"\s*#")
 _SYNTAX = "syntax error"
 _OTHER = "error"
@@ -96,7 +97,9 @@ def _place(said: re.Match[str], program: Program) -> Location | None:
     """Where it was: lines that eval counts are of its own text."""
     if not said["line"] or said["eval"]:
         return None
-    return program.place(said["path"], int(said["line"]))
+    if said["path"] in _SHELLS:
+        return None
+    return program.place(whole(said["path"]), int(said["line"]))
 
 
 DIALECT = Dialect(

@@ -23,6 +23,46 @@ MISSING = tuple(
 
 RULES = (
     rule(
+        r"^link error: undefined reference to [`'\u2018]main['\u2019]",
+        "There is no function `main`, with which a program begins.",
+        "Add `int main(void) {{ ... }}`.",
+    ),
+    rule(
+        r"^link error: undefined reference to [`'\u2018](?P<function>[^'\u2019]*)['\u2019]",
+        "`{function}` is declared and used, and defined in none of the program's files nor in "
+        "the libraries it is linked with.",
+        "Define it, or send the source file that does along in `files`.",
+        'Check the spelling, the arguments, and in C++ the namespace and `extern "C"`.',
+    ),
+    rule(
+        r"^link error: multiple definition of [`'\u2018](?P<function>[^'\u2019]*)['\u2019]",
+        "`{function}` is defined more than once, such as in a header that several files include.",
+        "Define it in one file, and only declare it in the header, with `extern` if it is a "
+        "variable; or make it `static` or `inline`.",
+    ),
+    rule(
+        r"(?:file not found for module|unresolved module) `(?P<module>\w+)`",
+        "There is no file of the module `{module}`. A run has only the files that were sent.",
+        "Send `{module}.rs` along in `files`.",
+    ),
+    rule(
+        r"Failed opening required '(?P<path>[^']*)'",
+        "The program requires the file `{path}`, and there is none of that name. A run has only "
+        "the files that were sent with it.",
+        "Send `{path}` along in `files`.",
+        "Check the path: __DIR__ is the folder of the file that requires it.",
+    ),
+    rule(
+        r"has no exported member '(?P<name>\w+)'",
+        "The module exports nothing called `{name}`.",
+        "Check the spelling, and that it has an `export` there.",
+    ),
+    rule(
+        r"NoSuchElementException: No line found|NoSuchElementException$",
+        "The program reads on where there is no more: no stdin was given, or it is at its end.",
+        "Send what it should read as `stdin`, and ask hasNextLine() first.",
+    ),
+    rule(
         r"(?P<header>\S+\.h(?:pp|xx)?): No such file or directory",
         "There is no header `{header}` in this image.",
         "Check its spelling; if it is your own, send it along in `files`.",

@@ -98,6 +98,48 @@ _COMPILING = (
         "Check the spelling: upper and lower case count.",
     ),
     rule(
+        r"^compile error: (?P<what>\w+) redeclared in this block",
+        "`{what}` is declared twice in one package, maybe in two of its files: all Go files of "
+        "a folder are one package.",
+        "Remove or rename one, or put the file into a folder of its own.",
+    ),
+    rule(
+        r"^compile error: (?P<what>[\w.]+) not exported by package|"
+        r"^compile error: undefined: .*\(but have ",
+        "What a package exports begins with a capital letter.",
+        "Write its name with one, where it is declared and where it is used.",
+    ),
+    rule(
+        r"^(?:build|compile) error: .*import cycle not allowed",
+        "Packages import each other in a circle, which Go does not allow.",
+        "Move what both need into a third package.",
+    ),
+    rule(
+        r"^(?:build|compile) error: .*use of internal package",
+        "A package within a folder `internal` can be imported from beside that folder only.",
+        "Move it out of `internal`.",
+    ),
+    rule(
+        r"^build error: .*found packages (?P<packages>.*) in ",
+        "The Go files of one folder are of several packages: {packages}.",
+        "Give them all the same `package`, or put each package into a folder of its own.",
+    ),
+    rule(
+        r"^build error: .*requires go (?:>= )?(?P<version>[\d.]+)",
+        "The go.mod asks for Go {version}, and this image has an older one.",
+        "Write the version of the image, or an older one, after `go` in go.mod.",
+    ),
+    rule(
+        r"^(?:build|compile) error: .*pattern (?P<pattern>\S+): no matching files",
+        "`go:embed` names `{pattern}`, and there is no such file.",
+        "Send the file along in `files`; its path is relative to the Go file.",
+    ),
+    rule(
+        r"^build error: .*go\.mod",
+        "The go.mod cannot be read.",
+        "It needs a line `module NAME`, and one `go 1.21` or older.",
+    ),
+    rule(
         r"^link error: .*not package main",
         "The program is in a package of another name, and only `main` can be run.",
         "Begin the file with `package main`.",
@@ -173,7 +215,7 @@ _RUNNING = (
     ),
     rule(
         r'^panic: exec: "(?P<command>.*)": executable file not found',
-        "There is no command `{command}` in this image, which has little beside Go.",
+        "There is no command `{command}` in this image.",
         "Do it with Go's own library instead of a command.",
     ),
     rule(

@@ -24,6 +24,10 @@ GLOBALS = frozenset(
     """.split()  # noqa: SIM905 - the same
 )
 
+_ES_MODULE = (
+    "The file is an ES module, by its import, export or top-level await, its name, or the "
+    "package.json: those have no `{word}`."
+)
 _BROWSER = "document|window|alert|localStorage|sessionStorage|navigator|location|XMLHttpRequest"
 _MODULES = "|".join(sorted(BUILTIN - {"console", "process", "test", "url", "module"}))
 
@@ -39,10 +43,43 @@ RULES = (
         "Add `const {module} = require('{module}')` at the top.",
     ),
     rule(
-        r"^ReferenceError: (?P<word>require|module|exports|__dirname|__filename) is not defined",
-        "The program is an ES module, by its import, export or top-level await: those have no "
-        "`{word}`.",
+        r"^ReferenceError: (?P<word>__dirname|__filename) is not defined",
+        _ES_MODULE,
+        "Use `fileURLToPath(import.meta.url)` of node:url, and path.dirname of that.",
+    ),
+    rule(
+        r"^ReferenceError: (?P<word>require|module|exports) is not defined",
+        _ES_MODULE,
         "Use import instead, or write all of it with require.",
+        "Or make one: `const require = createRequire(import.meta.url)`, of node:module.",
+    ),
+    rule(
+        r"^SyntaxError: (?:Cannot use import statement outside a module|Unexpected token "
+        r"'export'|Cannot use 'import.meta' outside a module)",
+        "The file is loaded as a CommonJS module, which has neither import nor export.",
+        'Call it .mjs, or send a package.json along that has `"type": "module"`.',
+        "Or write it with require and module.exports.",
+    ),
+    rule(
+        r"^Error: require\(\) of ES Module (?P<file>\S+)|^Error: require\(\) cannot be used on an "
+        r"ESM graph",
+        "An ES module cannot be loaded by require here.",
+        "Load it by `await import(...)`, or make the program an ES module that imports it.",
+    ),
+    rule(
+        r"^TypeError: Module \".*\" needs an import (?:attribute|assertion) of",
+        "JSON is imported only where its type is said.",
+        "Write `import data from './data.json' with {{ type: 'json' }}`, or read and parse it.",
+    ),
+    rule(
+        r"^Error: Directory import '(?P<folder>.*)' is not supported",
+        "An ES module imports files, and `{folder}` is a folder.",
+        "Name the file in it, such as `index.js`.",
+    ),
+    rule(
+        r"^Error: (?:Package subpath|No \"exports\" main)",
+        "The package does not let that part of it be imported.",
+        "Import what its package.json lists in `exports`.",
     ),
     rule(
         r"^ReferenceError: Cannot access '(?P<variable>[\w$]+)' before initialization",
@@ -157,13 +194,13 @@ RULES = (
     ),
     rule(
         r"^Error: spawn (?P<command>\S+) ENOENT",
-        "There is no command `{command}` in this image, which has little beside Node.",
+        "There is no command `{command}` in this image.",
         "Do it with Node's own modules instead of a command.",
     ),
     rule(
         r"^Error: Command failed: (?P<command>.*)",
         "A command that the program ran failed: `{command}`.",
-        "Read what it wrote to stderr. The image has few commands beside Node.",
+        "Read what it wrote to stderr.",
     ),
     rule(
         r"^Error: ENOENT: .*'(?P<path>[^']*)'",
@@ -171,12 +208,6 @@ RULES = (
         "only the program and the files that were sent with it.",
         "Send `{path}` along in `files`, or make it first.",
         "Check the path: relative ones start at /sandbox.",
-    ),
-    rule(
-        r"^Error: .*ECONNREFUSED",
-        "Nothing listens there. A run has a loopback of its own: servers of the machine around "
-        "it are not on it, only those that the program itself starts.",
-        "Start the server in the program, and wait for its 'listening' event.",
     ),
     rule(
         r"^Error: EACCES",

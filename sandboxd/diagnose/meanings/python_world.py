@@ -11,6 +11,16 @@ _IMPORTS = (
         "Import it within the function that uses it, or move it to a third module.",
     ),
     rule(
+        r"^ImportError: attempted relative import with no known parent package",
+        "The program itself is in no package, and only modules of one can import from it by a dot.",
+        "Import it by its name: `import helper` for the file `helper.py` beside the program.",
+    ),
+    rule(
+        r"^ImportError: cannot import name '(?P<part>\w+)' from '(?P<folder>[\w.]+)' \(unknown",
+        "The folder of `{folder}` has no module `{part}`, and no `__init__.py` that names it.",
+        "Send the file `{part}.py` of that folder along in `files`, or its `__init__.py`.",
+    ),
+    rule(
         r"^ImportError: cannot import name '(?P<name>\w+)' from '(?P<module>[\w.]+)'",
         "The module `{module}` has nothing called `{name}`.",
         "Look at `dir()` of the module for what it has; the name may be of another version.",
@@ -31,7 +41,7 @@ _IMPORTS = (
 _FILES = (
     rule(
         r"^FileNotFoundError: .*: '(?P<command>[^']+)'",
-        "There is no command `{command}` in this image, which has little beside Python.",
+        "There is no command `{command}` in this image.",
         "Do it with Python's own library instead of a command.",
         context=r"subprocess\.py|os\.exec|posix_spawn",
     ),
@@ -59,7 +69,8 @@ _FILES = (
     ),
     rule(
         r"^EOFError: ",
-        "The program reads a line from stdin, and there is none: stdin is empty, or at its end.",
+        "The program reads a line from stdin, and there is none: no stdin was given, or it is "
+        "at its end.",
         "Send what it should read as `stdin`.",
         "Or put the value in the program, or pass it in `args`.",
     ),
@@ -69,17 +80,11 @@ _FILES = (
         "Let the reader read to the end.",
     ),
     rule(
-        r"^ConnectionRefusedError: ",
-        "Nothing listens there. A run has a loopback of its own: servers of the machine around "
-        "it are not on it, only those that the program itself starts.",
-        "Start the server in the program, and wait until it listens.",
-    ),
-    rule(
         r"CalledProcessError: Command .*\bpip\b",
-        "The program tried to install a package. Nothing can be installed while a program "
-        "runs: there is no network, and the image is read-only.",
-        "Do it with the packages that the image has.",
-        "Ask the operator for a profile with that package.",
+        "The program tried to install a package, which needs a network and a place to install "
+        "to: a run has neither unless it asks.",
+        "Ask for it with the run, in `packages`, where the operator allows that.",
+        "Do it with the packages that the image has, or ask the operator for a profile with it.",
     ),
     rule(
         r"CalledProcessError: Command .* (?:returned non-zero exit status|died with) (?P<code>.*)",
@@ -103,8 +108,8 @@ _CONTROL = (
     ),
     rule(
         r"^KeyboardInterrupt",
-        "The program was interrupted: nobody outside does that, so it came from the run itself.",
-        "Look for code that raises it, or sends SIGINT.",
+        "The program was interrupted, as Ctrl-C does: by its client, or by itself.",
+        "Look for code that raises it or sends SIGINT, where its client did not.",
     ),
     rule(
         r"^NotImplementedError",

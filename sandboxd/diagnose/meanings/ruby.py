@@ -150,7 +150,7 @@ RULES = (
     ),
     rule(
         r"^Errno::ENOENT: .*No such file or directory - (?P<command>\S+)",
-        "There is no command `{command}` in this image, which has little beside Ruby.",
+        "There is no command `{command}` in this image.",
         "Do it with Ruby's own library instead of a command.",
         context=r" (?:exec|system|spawn|`|popen|capture\w*) ",
     ),
@@ -162,15 +162,20 @@ RULES = (
         "Check the path: relative ones start at /sandbox.",
     ),
     rule(
-        r"^Errno::ECONNREFUSED: ",
-        "Nothing listens there. A run has a loopback of its own: servers of the machine around "
-        "it are not on it, only those that the program itself starts.",
-        "Start the server in the program, and wait until it listens.",
-    ),
-    rule(
         r"^Errno::EACCES: ",
         "The file's own mode does not allow that.",
         "Change it first with File.chmod.",
+    ),
+    rule(
+        r"^EOFError: ",
+        "The program reads on where there is no more: no stdin was given, or it is at its end.",
+        "Send what it should read as `stdin`.",
+        "Or use `gets`, which gives nil there.",
+    ),
+    rule(
+        r"^Errno::EPIPE: ",
+        "The program wrote to a pipe or socket that nobody reads any more.",
+        "Let the reader read to the end.",
     ),
     rule(
         r"^JSON::ParserError: ",

@@ -1,4 +1,4 @@
-"""The restrictions of the sandbox, by what a program is told when it meets them."""
+"""What a program meets of the sandbox around it, by what it is told then."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ class Only(enum.Enum):
     """What else must be so for a restriction to be the cause."""
 
     NETWORK_OFF = enum.auto()
+    NETWORK_ON = enum.auto()
     READ_ONLY = enum.auto()
     OUTSIDE = enum.auto()
     """The error is about a path outside the places that can be written."""
-    REMOTE = enum.auto()
-    """The error is about another machine, not about the loopback."""
 
 
 class Restriction(NamedTuple):
@@ -61,35 +60,53 @@ _INSTALL = (
 
 RESTRICTIONS = (
     _restriction(
-        r"(?i)temporary failure in name resolution|\bEAI_AGAIN\b|\bENOTFOUND\b|getaddrinfo|"
+        r"(?i)temporary failure in name resolution|\bEAI_AGAIN\b|\bENOTFOUND\b|"
         r"name or service not known|could ?n.t resolve|could not resolve|unable to resolve|"
-        r"no address associated|nodename nor servname|wget: bad address|"
+        r"no address associated|nodename nor servname|wget: bad address|Bad hostname|"
         r"\blookup \S+(?: on \S+)?:|NameResolutionError|UnknownHostException|failed to lookup",
-        "The sandbox has no network, so no host name can be looked up: the program asked "
-        "for another machine, and a run reaches none.",
+        "The sandbox has no network, so no name but localhost and the run's own can be looked "
+        "up: the program asked for another machine, and a run reaches none.",
         *_NO_NETWORK,
         only=(Only.NETWORK_OFF,),
     ),
     _restriction(
         r"(?i)network is unreachable|\bENETUNREACH\b|no route to host|\bEHOSTUNREACH\b|"
-        r"network is down",
+        r"network is down|Failed to connect to (?!localhost|127\.|\[?::1)",
         "The sandbox has no network: the program tried to connect to another machine, "
         "and there is no way to any.",
         *_NO_NETWORK,
         only=(Only.NETWORK_OFF,),
     ),
     _restriction(
-        r"(?i)connection refused|\bECONNREFUSED\b|connection timed out|\bETIMEDOUT\b",
-        "The sandbox has no network: what the program tried to connect to is out of reach.",
-        *_NO_NETWORK,
-        only=(Only.NETWORK_OFF, Only.REMOTE),
-    ),
-    _restriction(
         r"(?i)temporary failure in name resolution|name or service not known|\bEAI_AGAIN\b|"
-        r"\bENOTFOUND\b|network is unreachable|\bENETUNREACH\b",
+        r"\bENOTFOUND\b|network is unreachable|\bENETUNREACH\b|no route to host|"
+        r"\bEHOSTUNREACH\b|connection timed out|\bETIMEDOUT\b|UnknownHostException",
         "The run has a network, and still the other machine could not be found or reached.",
         "Check the name and the address.",
         "Try it again a few times: networks fail now and then.",
+        only=(Only.NETWORK_ON,),
+        category=None,
+    ),
+    _restriction(
+        r"(?i)connection refused|\bECONNREFUSED\b|failed to connect to",
+        "Nothing listens there in this run. A run has a loopback of its own: servers of the "
+        "machine around it are not on it, only those that the program itself starts.",
+        "Start the server in the program, and wait until it listens.",
+        only=(Only.NETWORK_OFF,),
+        category=None,
+    ),
+    _restriction(
+        r"(?i)connection refused|\bECONNREFUSED\b|failed to connect to",
+        "Nothing listens there, or something on the way turned the program down.",
+        "Check the address and the port.",
+        category=None,
+    ),
+    _restriction(
+        r"No time zone found with key|UnknownTimeZoneError|Unknown time-zone ID|"
+        r"Invalid time zone specified|unknown time zone|Unknown or bad timezone|"
+        r"TZInfo::InvalidTimezoneIdentifier",
+        "No time zone has that name. The image has all those of the tz database.",
+        "Use a name of that, such as Europe/Berlin: /usr/share/zoneinfo has a file for each.",
         category=None,
     ),
     _restriction(
@@ -132,9 +149,9 @@ RESTRICTIONS = (
     ),
     _restriction(
         r"(?i)file too large|\bEFBIG\b|file size limit exceeded",
-        "A single file may not be that large here.",
-        "Write several smaller files, or less.",
-        "Allow more with limits.tmp, as far as the operator allows.",
+        "No file may be larger than the most that any run may write, whatever part of it is "
+        "only a hole.",
+        "Make it no larger than what is to be in it: limits.tmp bounds all that is written.",
     ),
     _restriction(
         r"(?i)too many open files|\bEMFILE\b|\bENFILE\b",
@@ -156,8 +173,8 @@ RESTRICTIONS = (
     _restriction(
         r"dpkg frontend lock|/var/lib/(?:dpkg|apt)|are you root\?|[Mm]ust be (?:run as )?root|"
         r"Unable to lock database|externally-managed-environment",
-        "Nothing can be installed while a program runs: it is an ordinary user without a "
-        "network, on a root file system that is read-only.",
+        "Nothing can be installed into the system while a program runs: it is an ordinary "
+        "user there.",
         *_INSTALL,
     ),
     _restriction(

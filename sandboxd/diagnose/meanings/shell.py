@@ -8,10 +8,11 @@ from sandboxd.diagnose.meaning import Meaning, rule
 
 COMMANDS = frozenset(
     """
-    awk base64 basename cat chmod comm cp cut date dd df diff dirname du echo env expr false find
-    fold grep head hostname id join ln ls md5sum mkdir mktemp mv nl od paste printf pwd read
-    readlink rm rmdir sed seq set sha256sum shuf sleep sort split stat tac tail tar tee test time
-    timeout touch tr true uname uniq unset wait wc xargs export local return shift source trap
+    awk base64 basename cat chmod comm cp curl cut date dd df diff dirname du echo env expr
+    false file find fold free git grep head hostname id join jq kill less ln ls make md5sum
+    mkdir mktemp mv nl od paste patch pgrep printf ps pwd read readlink rm rmdir sed seq set
+    sha256sum shuf sleep sort split stat tac tail tar tee test time timeout touch tr tree true
+    uname uniq unset unzip uptime wait wc xargs zip export local return shift source trap
     """.split()  # noqa: SIM905 - a list of quoted names shows less
 )
 
@@ -58,25 +59,26 @@ KINDS = tuple(
 )
 """The shells' messages by the name that reports give them."""
 
-_MINIMAL = "The image is minimal: the shell, coreutils, grep, sed and the like."
+_HAS = "The image has the shell, coreutils, grep, sed, git, curl, jq, make and the like."
 _TESTS = 'Quote the variables and see that none is empty: [ "$x" = a ].'
 
 RULES = (
     rule(
         r"^command not found: (?P<installer>apt|apt-get|apk|dnf|yum|pip3?|npm|gem|brew|sudo|su)\b",
         "There is no `{installer}` here: nothing can be installed while a program runs, "
-        "which is an ordinary user without a network.",
+        "which is an ordinary user.",
         "Do it with what the image has, or run the part in another language's image.",
         "Ask the operator for an image or a profile with what is needed.",
     ),
     rule(
-        r"^command not found: (?P<fetcher>curl|wget|ping|nc|ssh|telnet|dig|nslookup|host)\b",
-        "There is no `{fetcher}` here, and no network that it could use. " + _MINIMAL,
+        r"^command not found: (?P<fetcher>wget|ping|nc|ssh|telnet|dig|nslookup|host)\b",
+        "There is no `{fetcher}` here. " + _HAS,
         "Send what the program needs along, in `files` or on stdin, instead of fetching it.",
+        "With a network, where the run asked for one, use curl.",
     ),
     rule(
         r"^command not found: (?P<language>python3?|node|ruby|go|perl|java|php)\b",
-        "The image has no `{language}`. " + _MINIMAL,
+        "The image has no `{language}`. " + _HAS,
         "Run that part as a program of its own, in the language `{language}`.",
     ),
     rule(
@@ -97,7 +99,7 @@ RULES = (
     ),
     rule(
         r"^command not found: (?P<name>[^\s:]+):",
-        "There is no command or function `{name}`. " + _MINIMAL,
+        "There is no command or function `{name}`. " + _HAS,
         "Check the spelling; an assignment has no spaces around its `=`.",
         "Do it with what the image has, or in another language.",
     ),

@@ -1,0 +1,106 @@
+"""What a program gets of the terminal or the pipes that `sandbox run` stands in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+
+from sandboxd_client.errors import SandboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Self
+
+_STANDARD = (0, 1, 2)
+
+
+def fill_closed() -> None:
+    """Opens /dev/null for each of the standard streams that is closed: the connection would
+    get its number, and be written to."""
+    for descriptor in _STANDARD:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def may_read_stdin() -> bool:
+    """Whether what comes on stdin is for the program: what is typed while another process
+    has the terminal is not."""
+    if not os.isatty(0):
+        return True
+    with contextlib.suppress(OSError):  # not the terminal that controls this process
+        return os.tcgetpgrp(0) == os.getpgrp()
+    return True
+
+
+def read_stdin(most: int) -> bytes:
+    """Some of it; nothing at its end, or where it cannot be read."""
+    try:
+        return os.read(0, most)
+    except OSError:  # a folder, say, or a terminal that hung up
+        return b""
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """Writes all of it. Raises OSError."""
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(descriptor, left) :]
+        except BlockingIOError:  # whoever shares it with us made it so
+            select.select([], [descriptor], [])
+
+
+def print_out(stream: str, data: bytes) -> None:
+    """To our own of that name. Raises BrokenPipeError, and SandboxError for what else fails."""
+    try:
+        write(1 if stream == "stdout" else 2, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SandboxError(f"cannot write to {stream}: {error.strerror}") from None
+
+
+class Interrupts:
+    """Ctrl-C, told by a descriptor that becomes readable where the first one is `passed_on`
+    to the program. It raises KeyboardInterrupt otherwise, and when it is pressed again."""
+
+    def __init__(self, *, passed_on: bool) -> None:
+        self._read, self._write = os.pipe()
+        self._before = signal.getsignal(signal.SIGINT)
+        self._told = not passed_on
+
+    def __enter__(self) -> Self:
+        if self._before is not signal.SIG_IGN:  # as of a job that a script put aside
+            signal.signal(signal.SIGINT, self._interrupted)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+        os.close(self._read)
+        os.close(self._write)
+
+    def fileno(self) -> int:
+        return self._read
+
+    def take(self) -> None:
+        """Makes it unreadable again."""
+        os.read(self._read, 1)
+
+    def _interrupted(self, _: int, __: FrameType | None) -> None:
+        if self._told:
+            raise KeyboardInterrupt
+        self._told = True
+        os.write(self._write, b"!")

@@ -1,0 +1,94 @@
+"""`sandbox run` with real programs: as if they ran here."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import RunningDaemon
+
+SANDBOX = Path(sys.executable).with_name("sandbox")
+
+
+def command(daemon: RunningDaemon, *arguments: str) -> list[str]:
+    return [str(SANDBOX), "run", "--socket", str(daemon.socket), *arguments]
+
+
+def test_a_pipe_gets_all_that_is_printed(daemon: RunningDaemon) -> None:
+    code = "head -c 3000000 /dev/zero | tr '\\0' a; echo end >&2"
+    ran = subprocess.run(command(daemon, "bash", "-c", code), capture_output=True, check=False)
+    assert (ran.stdout, ran.stderr, ran.returncode) == (b"a" * 3_000_000, b"end\n", 0)
+
+
+def test_a_reader_that_leaves_ends_a_program_that_never_would(daemon: RunningDaemon) -> None:
+    line = '"$@" | head -1; echo "${PIPESTATUS[@]}"'
+    ran = subprocess.run(
+        ["bash", "-c", line, "bash", *command(daemon, "bash", "-c", "yes")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.stdout, ran.stderr) == ("y\n141 0\n", "")
+
+
+INTERRUPTED = {
+    "python": "import time\ntry:\n    print('up')\n    time.sleep(60)\n"
+    "except KeyboardInterrupt:\n    print('cleaned')\n    raise SystemExit(7)",
+    "bash": "trap 'echo cleaned; exit 7' INT; echo up; sleep 60 & wait",
+    "javascript": "process.on('SIGINT', () => { console.log('cleaned'); process.exit(7) });"
+    "console.log('up'); setTimeout(() => {}, 60000)",
+    "ruby": "trap('INT') { puts 'cleaned'; exit 7 }; puts 'up'; sleep",
+}
+
+
+@pytest.mark.parametrize("language", INTERRUPTED)
+def test_ctrl_c_is_the_programs_to_handle(daemon: RunningDaemon, language: str) -> None:
+    process = subprocess.Popen(
+        command(daemon, language, "-c", INTERRUPTED[language]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == b"cleaned\n"
+        assert process.wait() == 7
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [("bash", "echo up; sleep 60"), ("javascript", "console.log('up'); setTimeout(() => {}, 6e4)")],
+)
+def test_ctrl_c_ends_a_program_that_does_not(
+    daemon: RunningDaemon, language: str, code: str
+) -> None:
+    process = subprocess.Popen(
+        command(daemon, language, "-c", code), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+
+
+def test_a_prompt_is_seen_before_it_is_answered(daemon: RunningDaemon) -> None:
+    """Over a pipe, where nothing but what the program printed comes back."""
+    code = "name = input('name? ')\nprint('hello', name)"
+    process = subprocess.Popen(
+        command(daemon, "python", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"name? "
+        process.stdin.write(b"bob\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"hello bob\n"
+        assert process.wait() == 0
