@@ -14,6 +14,7 @@ SOURCES = [
     "guest.c",
     "life.c",
     "pump.c",
+    "streams.c",
     "child.c",
     "init.c",
     "root.c",

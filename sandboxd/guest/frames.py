@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-VERSION = 2
+VERSION = 3
 PAYLOAD_MAX = 65536
 MESSAGE_MAX = 1024 * 1024
 """Bytes of arguments and environment: what the runner's pipe can hold."""
@@ -22,6 +22,7 @@ _SIZE = struct.Struct("<Q")
 _STDIN, _HOLD, _NOTES = 1, 2, 4
 _VERDICT = struct.Struct("<BiiQQQQQI")
 _CREDIT = struct.Struct("<I")
+_INPUT_CREDIT = struct.Struct("<II")
 _ERRNO = struct.Struct("<i")
 
 
@@ -38,6 +39,9 @@ class Command(enum.IntEnum):
     GO = ord("G")
     STDIN = ord("I")
     STDIN_EOF = ord("E")
+    STREAMS = ord("N")
+    INPUT = ord("J")
+    INPUT_EOF = ord("X")
     INTERRUPT = ord("T")
     KILL = ord("K")
     LIST = ord("L")
@@ -53,6 +57,7 @@ class Event(enum.IntEnum):
     STDOUT = ord("o")
     STDERR = ord("e")
     CREDIT = ord("c")
+    INPUT_CREDIT = ord("i")
     NOTE = ord("n")
     EXIT = ord("x")
     FILE = ord("f")
@@ -135,6 +140,14 @@ def decode_credit(payload: bytes) -> int:
         raise FrameError(f"a credit has {_CREDIT.size} bytes, not {len(payload)}")
     credit: int = _CREDIT.unpack(payload)[0]
     return credit
+
+
+def decode_input_credit(payload: bytes) -> tuple[int, int]:
+    """How many STREAMS there were, and the bytes of INPUT taken for the last of them."""
+    if len(payload) != _INPUT_CREDIT.size:
+        raise FrameError(f"a credit for input has {_INPUT_CREDIT.size} bytes, not {len(payload)}")
+    streams, count = _INPUT_CREDIT.unpack(payload)
+    return streams, count
 
 
 def decode_error(payload: bytes) -> tuple[int, str]:

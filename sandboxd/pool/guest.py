@@ -50,6 +50,10 @@ class RunHandler(Protocol):
         """The container is gone, and the run with it."""
 
 
+def _nobody_told(_: int) -> None:
+    """Before there are streams."""
+
+
 class Guest:
     """The receiver of a container's attachment, and the sender of its commands."""
 
@@ -64,6 +68,8 @@ class Guest:
         self._attachment: Attachment | None = None
         self._handler: RunHandler | None = None
         self._words = b""
+        self._streams = 0
+        self._input_taken: Callable[[int], None] = _nobody_told
         self.proof = b""
         """What the first child said of itself, in the kernel's words."""
         self.waits = False
@@ -101,6 +107,7 @@ class Guest:
             handler.lost("its container ended before the program was handed over")
             return
         self._handler = handler
+        self._streams = 0
         self.waits = False
         self._write(preparation)
 
@@ -113,6 +120,24 @@ class Guest:
 
     def end_stdin(self) -> None:
         self._write(frames.encode(Command.STDIN_EOF))
+
+    def make_streams(self, name: str, taken: Callable[[int], None]) -> None:
+        """Makes standard streams for the next run of a session: fifos in the work folder,
+        whose names are this and a dot and the descriptor's number. What earlier runs left
+        behind is not heard from here on.
+
+        `taken` is told of bytes of `send_input` that the program's side took.
+        """
+        self._streams += 1
+        self._input_taken = taken
+        self._write(frames.encode(Command.STREAMS, name.encode()))
+
+    def send_input(self, data: bytes) -> None:
+        """For the stdin among these."""
+        self._write(frames.encode_data(Command.INPUT, data))
+
+    def end_input(self) -> None:
+        self._write(frames.encode(Command.INPUT_EOF))
 
     def interrupt(self) -> None:
         """SIGINT to the program and its process group, before any stdin that follows."""
@@ -220,6 +245,10 @@ class Guest:
                 handler.ended(frames.decode_verdict(payload))
             case Event.CREDIT:
                 handler.credit(frames.decode_credit(payload))
+            case Event.INPUT_CREDIT:
+                streams, count = frames.decode_input_credit(payload)
+                if streams == self._streams:
+                    self._input_taken(count)
             case Event.NOTE:
                 handler.note(payload)
             case Event.FILE:

@@ -38,13 +38,35 @@ class Nowhere:
         return False
 
 
+class _CellRun(ActiveRun):
+    """Its stdin is that of the streams that were made for it, and its end not the guest's."""
+
+    def __init__(
+        self, guest: Guest, sink: Sink, kill: Callable[[], None], *, stream: bool, keep: int
+    ) -> None:
+        super().__init__(guest, sink, stream=stream, keep=keep)
+        self._kill = kill
+
+    def _pass_stdin(self, data: bytes) -> None:
+        self._guest.send_input(data)
+
+    def _end_stdin(self) -> None:
+        self._guest.end_input()
+
+    def kill(self) -> None:
+        if not self.ended_future.done():
+            self._kill()
+
+
 class Cell:
     """One run in a session: its output, up to a limit, until its end is told."""
 
     def __init__(
         self, guest: Guest, sink: Sink, number: int, *, stream: bool, keep: int, limit: int
     ) -> None:
-        self.active = ActiveRun(guest, sink, stream=stream, keep=keep)
+        self.active: ActiveRun = _CellRun(
+            guest, sink, lambda: self.stop(Cause.KILLED), stream=stream, keep=keep
+        )
         self.number = number
         self.end: Word | None = None
         """What the driver said; None when the session ended instead."""
@@ -106,8 +128,10 @@ class Conversation:
         self._last = READY
         self._repeats = 0
 
-    def begin(self, cell: Cell, piece: bytes) -> None:
+    def begin(self, cell: Cell, streams: str, piece: bytes) -> None:
+        """`streams` is the name in the work folder that the piece tells the driver."""
         self._cell, self._between = cell, 0
+        self._guest.make_streams(streams, cell.active.credit)
         self.life.feed(piece, eof=False)
 
     def output(self, stream: Event, data: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from sandboxd.errors import PayloadTooLargeError
-from sandboxd.run.active import Sink
+from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.files import check_path, matches
 from sandboxd.run.plan import Plan
 from sandboxd.run.runner import Runner
@@ -63,7 +63,9 @@ class FileSession(Session):
         self._lay(self._plan.request.files)
         self.opened()
 
-    async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+    async def _run(
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+    ) -> RunResult:
         wanted = plan.request.outputs
         request = msgspec.structs.replace(
             plan.request,
@@ -71,7 +73,7 @@ class FileSession(Session):
             files={**self._files, **plan.request.files},
             outputs=_EVERYTHING,
         )
-        result = await self._runner.run(request, sink, lambda _: None)
+        result = await self._runner.run(request, sink, on_active)
         skipped = list(result.files_skipped)
         before, self._files = self._files, {}
         self._budget.take(-_size(before))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import secrets
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from sandboxd.errors import (
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Cause, Event, Verdict
 from sandboxd.pool.pool import Lease
-from sandboxd.run.active import PutFailedError, RunLostError, Sink
+from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
 from sandboxd.run.conversation import Cell, Conversation
 from sandboxd.run.driver import SESSION, encode_piece, encode_reminder, shown_files
 from sandboxd.run.files import (
@@ -50,6 +51,7 @@ from sandboxd_client.protocol import (
 
 _T = TypeVar("_T")
 
+_WORK_FOLDER = "/sandbox"
 _LIFE = 2**31 // 1000
 """Seconds, the most that the guest can count: a session ends when the daemon says so."""
 _OUTPUT = 2**62
@@ -153,10 +155,12 @@ class LiveSession(Session):
 
     # --- runs ---
 
-    async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+    async def _run(
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+    ) -> RunResult:
         if self._working is not None:
             await asyncio.wait([self._working])  # nobody waited for its end
-        self._working = asyncio.create_task(self._perform(plan, sink, queued))
+        self._working = asyncio.create_task(self._perform(plan, sink, on_active, queued))
         try:
             return await asyncio.shield(self._working)
         except asyncio.CancelledError:
@@ -175,7 +179,9 @@ class LiveSession(Session):
             self._cell.active.mute()
         self._cell.stop(Cause.KILLED)
 
-    async def _perform(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+    async def _perform(
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+    ) -> RunResult:
         request = plan.request
         async with self._runner.under_way(self.owner) as run:
             if request.files:
@@ -191,7 +197,13 @@ class LiveSession(Session):
             )
             started_at = datetime.now(UTC)
             sink.started(run, warm=True, queued=queued)
-            self._talk.begin(cell, self._piece(plan))
+            streams = f".run-{secrets.token_hex(8)}"
+            self._talk.begin(cell, streams, self._piece(plan, f"{_WORK_FOLDER}/{streams}"))
+            if request.stdin_streamed:
+                cell.active.stream_stdin()
+            else:
+                cell.active.feed(request.stdin or b"", eof=True)
+            on_active(cell.active)
             try:
                 verdict = await self._await_end(cell, plan.limits.timeout)
                 files = await self._take_back(plan, cell)
@@ -225,7 +237,7 @@ class LiveSession(Session):
         self._runner.account(plan, cell.active, result, verdict)
         return result
 
-    def _piece(self, plan: Plan) -> bytes:
+    def _piece(self, plan: Plan, streams: str) -> bytes:
         request = plan.request
         return encode_piece(
             self.language,
@@ -233,7 +245,7 @@ class LiveSession(Session):
             request.code,
             args=request.args,
             env=request.env,
-            stdin=request.stdin or b"",
+            streams=streams,
             files_total=plan.limits.files_total,
             interrupts=self._interrupts,
         )

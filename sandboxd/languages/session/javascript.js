@@ -57,12 +57,13 @@
     enumerable: true,
     get: () => stdin ??= fs.createReadStream('', { fd: STDIN, autoClose: false }),
   });
-  const setStdin = (data) => {
-    const path = data.length ? '/tmp/.stdin' : '/dev/null';
-    if (data.length) fs.writeFileSync(path, data);
-    fs.closeSync(STDIN);
-    fs.openSync(path);
-    if (data.length) fs.unlinkSync(path);
+  // Each run has its own: an open takes the lowest number that is free.
+  const openStreams = (name) => {
+    if (!fs.existsSync(`${name}.${STDIN}`)) return;
+    ['r', 'w', 'w'].forEach((flags, fd) => {
+      fs.closeSync(fd);
+      fs.openSync(`${name}.${fd}`, flags);
+    });
     stdin = null;
   };
 
@@ -133,10 +134,10 @@
     report(error);
   };
 
-  const perform = async ({ run, code, args, env, stdin }) => {
+  const perform = async ({ run, code, args, env, streams }) => {
     Object.assign(process.env, env);
     process.argv.splice(2, Infinity, ...args);
-    setStdin(Buffer.from(stdin, 'base64'));
+    openStreams(streams);
     const { interrupted, exceptionDetails, result } = await evaluate(code, run);
     if (interrupted) return { status: INTERRUPTED };
     if (exceptionDetails) {

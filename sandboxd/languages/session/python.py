@@ -50,6 +50,7 @@ class Session:
         while header := self.commands.readline():
             command = json.loads(self.commands.read(int(header)))
             shown = {}
+            open_streams(command["streams"])
             status = self.guard(command, shown)
             for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
                 # The program may have closed or replaced it.
@@ -80,7 +81,6 @@ class Session:
         name, source = CELL.format(command["run"]), command["code"]
         os.environ.update(command["env"])
         sys.argv = [PROGRAM, *command["args"]]
-        set_stdin(base64.b64decode(command["stdin"]))
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         tree = self.compile(source, name, "exec", ast.PyCF_ONLY_AST)
         last = None
@@ -131,17 +131,13 @@ class Session:
             line = line[os.write(self.notes, line) :]
 
 
-def set_stdin(data):
-    if data:
-        file = os.memfd_create("stdin")
-        with open(file, "wb", closefd=False) as memory:
-            memory.write(data)
-        os.lseek(file, 0, os.SEEK_SET)
-    else:
-        file = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(file, STDIN)
-    if file != STDIN:
-        os.close(file)
+def open_streams(name):
+    for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        with contextlib.suppress(FileNotFoundError):  # that of the last run goes on
+            file = os.open(f"{name}.{number}", flags)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
     sys.stdin = os.fdopen(STDIN, closefd=False)
 
 

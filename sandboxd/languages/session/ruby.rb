@@ -18,6 +18,7 @@ module Sandboxd
     ended(0, 0, nil)
     while (header = COMMANDS.gets)
       command = JSON.parse(COMMANDS.read(header.to_i).force_encoding("UTF-8"))
+      open_streams(command["streams"])
       status, value = guard(command)
       [$stdout, $stderr].each { |stream| stream.flush rescue nil }
       exit!(status) unless Process.pid == PROCESS # a fork of the program's came this far
@@ -47,25 +48,19 @@ module Sandboxd
   def self.run(command)
     ENV.update(command["env"])
     ARGV.replace(command["args"])
-    stdin(command["stdin"].unpack1("m"))
     value = PLACE.eval(command["code"], "<cell #{command["run"]}>")
     return if value.nil?
     text = value.inspect.encode("UTF-8", invalid: :replace, undef: :replace).scrub
     text.length > VALUE_MOST ? text[0, VALUE_MOST - 1] + "…" : text
   end
 
-  def self.stdin(data)
-    return STDIN.reopen("/dev/null") if data.empty?
-    reader, writer = IO.pipe(binmode: true)
-    feed = fork do # a pipe holds no more than the program has read
-      reader.close
-      writer.write(data) rescue nil
-      exit!
+  def self.open_streams(name)
+    [[STDIN, "r"], [STDOUT, "w"], [STDERR, "w"]].each_with_index do |(stream, mode), number|
+      stream.reopen("#{name}.#{number}", mode)
     end
-    Process.detach(feed)
-    writer.close
-    STDIN.reopen(reader)
-    reader.close
+    STDOUT.sync = STDERR.sync = true
+  rescue Errno::ENOENT
+    # Those of the last run go on.
   ensure
     $stdin = STDIN
   end
