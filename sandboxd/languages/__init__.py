@@ -69,6 +69,8 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     session: str | None = None
     """A driver beside this file, which runs one piece of code after another; without
     one, a session of the language keeps its files only."""
+    files: list[str] = []
+    """More of what lies beside this file and in the image's /sandboxd, by the same path."""
     standard: bool = True
     """Whether its image is got ahead and a container kept warm; the image of another
     is got when somebody first asks for it."""
@@ -90,6 +92,11 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     def driver(self) -> str | None:
         """The code of its driver of sessions."""
         return None if self.session is None else (self.folder / self.session).read_text()
+
+    def laid(self) -> dict[str, bytes]:
+        """What goes into the image's /sandboxd, by its path there."""
+        names = [*([] if self.runner is None else [self.runner]), *self.files]
+        return {name: (self.folder / name).read_bytes() for name in names}
 
     @property
     def guest_processes(self) -> int:
@@ -158,7 +165,8 @@ def _read(path: Path) -> Language:
         )
     except (OSError, ValueError, msgspec.ValidationError) as error:
         raise ConfigError(f"language {path}: {error}") from None
-    for what, name in (("runner", language.runner), ("driver", language.session)):
+    named = [("runner", language.runner), ("driver", language.session)]
+    for what, name in [*named, *(("file", name) for name in language.files)]:
         if name and not (path.parent / name).is_file():
             raise ConfigError(f"language {path}: its {what} {name} is not beside it")
     return language

@@ -35,7 +35,9 @@ class DriverError(SandboxdError):
 class Shown(Struct, frozen=True):
     """A file made of a value, such as its HTML; without data it was too large."""
 
-    path: Annotated[str, Meta(pattern=r"^(value\.(html|png)|figure-\d{1,9}\.png)$")]
+    path: Annotated[
+        str, Meta(pattern=r"^((value|display-\d{1,9})\.(html|png)|figure-\d{1,9}\.png)$")
+    ]
     size: _Count
     data: Annotated[str, Meta(max_length=_LINE_MOST)] | None = None
 

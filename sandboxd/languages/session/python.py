@@ -6,26 +6,40 @@ the descriptor for notes.
 """
 
 import ast
-import base64
 import builtins
-import contextlib
+import contextvars
 import fcntl
-import inspect
-import io
+import functools
+import importlib.util
 import json
 import linecache
 import os
 import resource
 import signal
 import sys
-import traceback
 import types
 
+PARTS = "/sandboxd/session/notebook"
 STDIN, NOTE, PRIVATE = 0, 4, 10
 PROGRAM = "/sandbox/main.py"
-CELL = "<cell {}>"
 VALUE_MOST = 100_000  # characters
 FUTURES = 0x1FE0000  # the flags of all `from __future__ import`
+COROUTINE = 0x80
+INTERRUPTED = 130
+BEGINS_TASKS = {"create_task", "ensure_future", "get_running_loop"}
+BRINGS_A_LOOP = {"run", "run_until_complete", "run_forever"}
+
+
+@functools.cache
+def part(name):
+    """A module of the driver's, which the program finds neither by chance nor by name."""
+    spec = importlib.util.spec_from_file_location(f"notebook.{name}", f"{PARTS}/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+errors, output, show = part("errors"), part("output"), part("show")
 
 
 class Session:
@@ -37,72 +51,118 @@ class Session:
         self.process = os.getpid()
         self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self.on_interrupt = signal.default_int_handler
+        self.context = contextvars.copy_context()
         self.loop = None
+        self.shown = show.Shown()
+        self.value = None
         self.main = types.ModuleType("__main__")
         self.main.__builtins__ = builtins
+        self.main.__file__ = PROGRAM
         sys.modules["__main__"] = self.main
-        sys.stdout.reconfigure(line_buffering=True)
+        sys.meta_path.insert(0, show.WhenImported(show.PYPLOT, self.take_pyplot))
+        builtins.display = self.shown.display
+        output.remember_starters()
         os.environ.setdefault("MPLBACKEND", "agg")
+
+    def take_pyplot(self, pyplot):
+        pyplot.show = self.shown.show
 
     def serve(self):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.end(0, 0, {})
+        self.end(0, 0)
         while header := self.commands.readline():
             command = json.loads(self.commands.read(int(header)))
-            shown = {}
-            open_streams(command["streams"])
-            status = self.guard(command, shown)
-            for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-                # The program may have closed or replaced it.
-                with contextlib.suppress(AttributeError, OSError, ValueError):
-                    stream.flush()
+            output.open_streams(command["streams"])
+            output.begin(command["run"], self.context)
+            self.value = None
+            self.shown.begin(command["room"])
+            status = self.perform(command)
+            self.context.run(output.flush)
+            output.begin(None, self.context)
             if os.getpid() != self.process:
                 os._exit(status)  # a fork of the program's came this far
-            self.end(command["run"], status, shown)
+            self.end(command["run"], status)
 
-    def guard(self, command, shown):
-        """Runs it; returns the status that a program of its own would exit with."""
+    def perform(self, command):
+        """Returns the status that a program of its own would exit with."""
+        status = self.guard(self.run, command)
+        while self.shown.waiting() and status != INTERRUPTED:
+            status = self.guard(self.shown.show) or status
+        self.shown.close()
+        return status
+
+    def guard(self, work, *arguments):
+        """What a run can be interrupted at, and can fail in."""
         try:
             try:
                 signal.signal(signal.SIGINT, self.on_interrupt)
-                self.note({"run": command["run"]})
-                self.run(command, shown)
+                work(*arguments)
             finally:
                 self.on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         except SystemExit as leaving:
-            return exit_status(leaving.code)
+            return self.context.run(exit_status, leaving.code)
         except BaseException as error:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            report(error)
-            return 130 if isinstance(error, KeyboardInterrupt) else 1
+            self.context.run(errors.report, error)
+            return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
         return 0
 
-    def run(self, command, shown):
-        name, source = CELL.format(command["run"]), command["code"]
+    def run(self, command):
+        self.note({"run": command["run"]})
+        name, source = errors.CELL.format(command["run"]), command["code"]
         os.environ.update(command["env"])
         sys.argv = [PROGRAM, *command["args"]]
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-        tree = self.compile(source, name, "exec", ast.PyCF_ONLY_AST)
+        tree, magic = self.parse(source, name)
         last = None
         if tree.body and isinstance(tree.body[-1], ast.Expr) and source.rstrip()[-1:] != ";":
             last = ast.Expression(tree.body.pop().value)
+        in_loop = begins_tasks(tree, last)
         body = self.compile(tree, name, "exec")
         self.flags |= body.co_flags & FUTURES
-        self.evaluate(body)
-        if last is not None:
-            value = self.evaluate(self.compile(last, name, "eval"))
-            if value is not None:
-                builtins._ = value
-                shown["value"] = cut(repr(value))
-                shown["files"] = rich_forms(value, command["room"])
-        shown["files"] = shown.get("files", []) + figures(command["room"])
+        codes = [body] if last is None else [body, self.compile(last, name, "eval")]
+        since = self.notebook().clock() if magic else None
+        value = self.evaluate(codes, in_loop=in_loop)
+        if magic:
+            self.context.run(self.notebook().timed, since, None)
+        if value is not None:
+            builtins._ = value
+            self.value = self.context.run(lambda: cut(repr(value)))
+            self.context.run(self.shown.add_forms, "value", value)
+
+    def parse(self, source, name):
+        """Also what notebooks write that is not Python; see idioms.translate."""
+        try:
+            return self.compile(source, name, "exec", ast.PyCF_ONLY_AST), None
+        except SyntaxError:
+            translated, magic = part("idioms").translate(source)
+            if translated == source:
+                raise
+        self.notebook()
+        return self.compile(translated, name, "exec", ast.PyCF_ONLY_AST), magic
+
+    def notebook(self):
+        """What the idioms call, made when one is there first."""
+        name = part("idioms").NAME
+        if not hasattr(builtins, name):
+            made = part("magics").Notebook(self.main.__dict__, output.flush)
+            setattr(builtins, name, made)
+        return getattr(builtins, name)
 
     def compile(self, source, name, mode, flags=0):
         return compile(source, name, mode, self.flags | flags, dont_inherit=True)
 
-    def evaluate(self, code):
-        result = eval(code, self.main.__dict__)  # noqa: S307 - that is what it is for
-        return self.complete(result) if code.co_flags & inspect.CO_COROUTINE else result
+    # --- the event loop ---
+
+    def evaluate(self, codes, *, in_loop):
+        """The value of the last. One event loop runs all the while if any of them awaits."""
+        scope = self.main.__dict__
+        if in_loop or any(code.co_flags & COROUTINE for code in codes):
+            return self.complete(await_all(codes, scope))
+        value = None
+        for code in codes:
+            value = self.context.run(eval, code, scope)
+        return value
 
     def complete(self, coroutine):
         import asyncio
@@ -110,19 +170,25 @@ class Session:
         if self.loop is None or self.loop.is_closed():
             self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
-        task = self.loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine, context=self.context)
         try:
             return self.loop.run_until_complete(task)
         except KeyboardInterrupt:
             task.cancel()
             self.loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
             raise
+        finally:
+            if task.done() and not task.cancelled():
+                task.exception()  # or asyncio tells of one that nobody asked for
 
-    def end(self, run, status, shown):
+    # --- to the daemon ---
+
+    def end(self, run, status):
         own = resource.getrusage(resource.RUSAGE_SELF)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
         memory = max(own.ru_maxrss, children.ru_maxrss) * 1024
+        shown = {"value": self.value, "files": self.shown.files}
         self.note({"run": run, "exit_code": status, "cpu": cpu, "memory": memory, **shown})
 
     def note(self, told):
@@ -131,14 +197,27 @@ class Session:
             line = line[os.write(self.notes, line) :]
 
 
-def open_streams(name):
-    for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
-        with contextlib.suppress(FileNotFoundError):  # that of the last run goes on
-            file = os.open(f"{name}.{number}", flags)
-            if file != number:
-                os.dup2(file, number)
-                os.close(file)
-    sys.stdin = os.fdopen(STDIN, closefd=False)
+async def await_all(codes, scope):
+    value = None
+    for code in codes:
+        value = eval(code, scope)  # noqa: S307 - that is what it is for
+        if code.co_flags & COROUTINE:
+            value = await value
+    return value
+
+
+def begins_tasks(tree, last):
+    """Whether a cell needs a running loop though it awaits nothing itself, as where it
+    leaves a task for the next to await; one that brings a loop of its own must have none."""
+    called, waiting = set(), [*tree.body, *([] if last is None else [last.body])]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            continue  # who knows when that is called
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            called.add(getattr(node.func, "attr", None) or node.func.id)
+        waiting += ast.iter_child_nodes(node)
+    return bool(called & BEGINS_TASKS) and not called & BRINGS_A_LOOP
 
 
 def exit_status(code):
@@ -150,56 +229,9 @@ def exit_status(code):
     return 1
 
 
-def report(error):
-    """The traceback as Python would print it, from the program's own first frame on."""
-    level = error.__traceback__
-    while level is not None and not level.tb_frame.f_code.co_filename.startswith("<cell "):
-        level = level.tb_next
-    error = error.with_traceback(level)
-    try:
-        if sys.excepthook is sys.__excepthook__:
-            traceback.print_exception(error)
-        else:
-            sys.excepthook(type(error), error, level)
-    except Exception as another:
-        print(f"the exception could not be shown: {another!r}", file=sys.__stderr__)
-
-
 def cut(text):
     text = text.encode(errors="backslashreplace").decode()  # JSON has no half characters
     return text if len(text) <= VALUE_MOST else text[: VALUE_MOST - 1] + "…"
-
-
-def rich_forms(value, room):
-    forms = []
-    for method, path in (("_repr_html_", "value.html"), ("_repr_png_", "value.png")):
-        form = None
-        with contextlib.suppress(Exception):  # it has none, or none now
-            form = getattr(type(value), method)(value)
-        data = form[0] if isinstance(form, tuple) else form
-        if isinstance(data, str):
-            data = data.encode()
-        if isinstance(data, bytes):
-            forms.append(shown_file(path, data, room))
-    return forms
-
-
-def figures(room):
-    """Open figures of matplotlib, which are then closed."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    files = []
-    for number in pyplot.get_fignums() if pyplot else ():
-        image = io.BytesIO()
-        pyplot.figure(number).savefig(image, format="png")
-        pyplot.close(number)
-        files.append(shown_file(f"figure-{number}.png", image.getvalue(), room))
-    return files
-
-
-def shown_file(path, data, room):
-    fits = len(data) <= room
-    encoded = base64.b64encode(data).decode() if fits else None
-    return {"path": path, "size": len(data), "data": encoded}
 
 
 if __name__ == "__main__":

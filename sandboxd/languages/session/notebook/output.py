@@ -1,0 +1,126 @@
+"""What a run prints is its own: nothing of it shows in the output of a later one.
+
+Each run's descriptors are new, so a process that outlives its run prints into the old
+ones. Threads and tasks share their descriptors with whatever runs now: what they print
+through `sys.stdout` and `sys.stderr` is dropped once the run that started them has ended.
+A pool's threads work for whoever gives them work, so they belong to no run.
+"""
+
+import contextlib
+import contextvars
+import io
+import os
+import sys
+import threading
+
+POOLS = ("concurrent.futures.thread", "multiprocessing.pool")
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+_under_way = [None]
+"""The run that is, or None between two."""
+_run = contextvars.ContextVar("run")  # a task has what was set where it was made
+_STARTED_BY = "_started_by_run"
+
+
+def begin(run, context):
+    """What is printed in the context is this run's from here on."""
+    _under_way[0] = run
+    context.run(_run.set, run)
+
+
+def heard():
+    """Whether who asks belongs to the run under way, or to none."""
+    run = _run.get(None) or getattr(_thread(), _STARTED_BY, None)
+    return run is None or run == _under_way[0]
+
+
+def _thread():
+    return threading._active.get(threading.get_ident())
+
+
+def remember_starters():
+    """From here on a thread knows the run that it was started by."""
+    name = "_start_joinable_thread"
+    if not hasattr(threading, name):
+        name = "_start_new_thread"
+    start = getattr(threading, name)
+
+    def started(bootstrap, *arguments, **options):
+        thread = bootstrap.__self__
+        if getattr(thread._target, "__module__", None) not in POOLS:
+            run = _run.get(None) or getattr(_thread(), _STARTED_BY, None)
+            setattr(thread, _STARTED_BY, run)
+        return start(bootstrap, *arguments, **options)
+
+    setattr(threading, name, started)
+
+
+class _Bytes(io.BufferedWriter):
+    def write(self, data):
+        return super().write(data) if heard() else len(data)
+
+    def flush(self):
+        if heard():
+            super().flush()
+
+
+class _Text(io.TextIOWrapper):
+    def write(self, text):
+        return super().write(text) if heard() else len(text)
+
+    def flush(self):
+        if heard():  # it would take what another has not finished
+            super().flush()
+
+
+class _Input(io.FileIO):
+    """A program that waits for stdin has said what it has to say."""
+
+    def readinto(self, buffer):
+        flush()
+        return super().readinto(buffer)
+
+    def readall(self):
+        flush()
+        return super().readall()
+
+
+def flush():
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        # The program may have closed or replaced it.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+
+
+def open_streams(path):
+    """Takes a run's own descriptors; where they are not there, those of the last go on."""
+    for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        with contextlib.suppress(FileNotFoundError):
+            file = os.open(f"{path}.{number}", flags)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+    reader = io.BufferedReader(_named(_Input(STDIN, "rb", closefd=False), "<stdin>"))
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(reader, "utf-8", "surrogateescape")
+    sys.stdin.mode = "r"
+    _renew("stdout", STDOUT, "surrogateescape")
+    _renew("stderr", STDERR, "backslashreplace")
+
+
+def _renew(name, number, errors):
+    """The same object for all of a session, since a logger may hold it; unless it is closed."""
+    old = getattr(sys, f"__{name}__")
+    if isinstance(old, _Text) and not old.closed:
+        return
+    writer = _Bytes(_named(io.FileIO(number, "wb", closefd=False), f"<{name}>"))
+    new = _Text(writer, "utf-8", errors, line_buffering=True)
+    new.mode = "w"
+    setattr(sys, f"__{name}__", new)
+    if getattr(sys, name) is old:
+        setattr(sys, name, new)
+
+
+def _named(raw, name):
+    raw.name = name
+    return raw
