@@ -87,9 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     code = _program(arguments)
     feeds = bool(arguments.code or arguments.file not in (None, "-")) and _has_stdin()
     feeds = feeds and not arguments.detach
-    params = _params(arguments, code, streams_stdin=feeds and not arguments.session)
-    if feeds and arguments.session:  # whose runs are given it whole
-        feeds, params["stdin"] = False, to_wire(sys.stdin.buffer.read())
+    params = _params(arguments, code, streams_stdin=feeds)
     socket = arguments.socket or default_socket_name()
     running = QuickRun(socket, params)
     if arguments.detach:

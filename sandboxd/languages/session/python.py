@@ -59,13 +59,20 @@ class Session:
         self.main.__builtins__ = builtins
         self.main.__file__ = PROGRAM
         sys.modules["__main__"] = self.main
-        sys.meta_path.insert(0, show.WhenImported(show.PYPLOT, self.take_pyplot))
+        if show.PYPLOT in sys.modules:
+            self.take_pyplot(sys.modules[show.PYPLOT])
+        else:
+            sys.meta_path.insert(0, show.WhenImported(show.PYPLOT, self.take_pyplot))
         builtins.display = self.shown.display
         output.remember_starters()
         os.environ.setdefault("MPLBACKEND", "agg")
 
     def take_pyplot(self, pyplot):
-        pyplot.show = self.shown.show
+        @functools.wraps(pyplot.show)  # pyplot itself looks at its attributes
+        def shows(*_, **__):
+            self.shown.show()
+
+        pyplot.show = shows
 
     def serve(self):
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -59,7 +59,7 @@ module Sandboxd
       stream.reopen("#{name}.#{number}", mode)
     end
     STDOUT.sync = STDERR.sync = true
-  rescue Errno::ENOENT
+  rescue SystemCallError
     # Those of the last run go on.
   ensure
     $stdin = STDIN

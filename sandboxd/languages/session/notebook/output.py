@@ -8,6 +8,7 @@ A pool's threads work for whoever gives them work, so they belong to no run.
 
 import contextlib
 import contextvars
+import errno
 import io
 import os
 import sys
@@ -96,8 +97,8 @@ def flush():
 def open_streams(path):
     """Takes a run's own descriptors; where they are not there, those of the last go on."""
     for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
-        with contextlib.suppress(FileNotFoundError):
-            file = os.open(f"{path}.{number}", flags)
+        with contextlib.suppress(OSError):
+            file = _open(f"{path}.{number}", flags, number)
             if file != number:
                 os.dup2(file, number)
                 os.close(file)
@@ -106,6 +107,16 @@ def open_streams(path):
     sys.stdin.mode = "r"
     _renew("stdout", STDOUT, "surrogateescape")
     _renew("stderr", STDERR, "backslashreplace")
+
+
+def _open(path, flags, instead_of):
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+    os.close(instead_of)  # the program has used up all that it may have open
+    return os.open(path, flags)
 
 
 def _renew(name, number, errors):

@@ -54,7 +54,7 @@ class Shown:
             else:
                 self.add_forms(f"display-{self.number('display')}", value)
 
-    def show(self, *_, **__):
+    def show(self):
         """As matplotlib's: all open figures. They are closed, as each show is of its own."""
         pyplot = sys.modules[PYPLOT]
         for number in pyplot.get_fignums():
