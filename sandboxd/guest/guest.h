@@ -47,6 +47,7 @@ struct streams {
 	uint32_t number; /* how many there were */
 	char name[NAME_MAX];
 	int held[3]; /* until the driver has opened them */
+	int last[2]; /* what is printed to until then */
 	int in;	     /* what INPUT goes to */
 	size_t late_used;
 	int late[LATE_PIPES];

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,10 +61,10 @@ void pump_late(size_t which)
 
 void streams_init(void)
 {
-	guest.streams = (struct streams){.in = -1, .held = {-1, -1, -1}};
+	guest.streams = (struct streams){.in = -1, .held = {-1, -1, -1}, .last = {-1, -1}};
 }
 
-/* Where one cannot be made the run has those of the last. */
+/* Where one cannot be made or opened the run has those of the last. */
 void streams_make(const char *name)
 {
 	static const int flags[] = {O_WRONLY, O_RDONLY, O_RDONLY};
@@ -90,20 +91,40 @@ void streams_make(const char *name)
 	}
 	streams->in = ends[0];
 	for (int i = 0; i < 2; i++) {
-		outlive(&guest.child.out[i]);
+		streams->last[i] = guest.child.out[i];
 		guest.child.out[i] = ends[i + 1];
 		guest.ahead[i] = 0;
 	}
 }
 
+static bool has_writer(int fd)
+{
+	struct pollfd end = {fd, POLLIN, 0};
+
+	return poll(&end, 1, 0) <= 0 || !(end.revents & POLLHUP);
+}
+
 /* The driver has opened them, or never will. */
 void streams_opened(void)
 {
+	struct streams *streams = &guest.streams;
+
 	for (int i = 0; i < 3; i++) {
-		if (guest.streams.held[i] < 0)
+		if (streams->held[i] < 0)
 			continue;
 		files_remove(guest.child.work, path_of(i).text);
-		close_fd(&guest.streams.held[i]);
+		close_fd(&streams->held[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		if (streams->last[i] < 0)
+			continue;
+		if (has_writer(guest.child.out[i])) {
+			outlive(&streams->last[i]);
+		} else {
+			close_fd(&guest.child.out[i]);
+			guest.child.out[i] = streams->last[i];
+			streams->last[i] = -1;
+		}
 	}
 }
 

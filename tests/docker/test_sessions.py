@@ -155,29 +155,6 @@ Rich()"""
     assert [each.path for each in small.files_skipped] == ["value.html"]
 
 
-def test_open_figures_and_rich_values_of_matplotlib_come_as_files(tmp_path: Path) -> None:
-    daemon = RunningDaemon(tmp_path)
-    daemon.config.write_text(
-        "[pool]\nmin = 0\nqueue_timeout = 100\n"
-        '[profiles.plots]\nlanguage = "python"\npackages = ["matplotlib"]\n'
-    )
-    with daemon, daemon.client() as client:
-        eventually(
-            lambda: client.health().checks.get("image plots") is None, "its image is made", 100
-        )
-        with client.session("python", profile="plots") as session:
-            result = session.run(
-                "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.figure()\nplt.show()"
-            )
-            assert result.stderr == ""
-            assert sorted(data(result)) == ["figure-1.png", "figure-2.png"]
-            assert all(each.startswith(b"\x89PNG") for each in data(result).values())
-            assert session.run("1").files == []
-            colours = data(session.run("plt.get_cmap('viridis')"))
-            assert colours["value.png"].startswith(b"\x89PNG")
-            assert b"viridis" in colours["value.html"]
-
-
 # --- errors ---
 
 PYTHONS = """Traceback (most recent call last):
@@ -399,30 +376,6 @@ def test_all_output_of_a_run_precedes_its_end(python: Session) -> None:
     for size in (1, 1000, 100_000, 700_000) * 10:
         result = python.run(f"import os; os.write(2, b'e' * 999); print('x' * {size}, end='')")
         assert (len(stdout(result)), result.stderr) == (size, "e" * 999)
-
-
-def test_what_goes_on_printing_does_not_hold_back_the_end(client: Client) -> None:
-    with client.session("bash") as session:
-        result = session.run("while :; do echo noise; done & echo $! > pid; echo mine")
-        assert result.state is KEPT
-        assert "mine\n" in stdout(result)
-        session.run("kill $(cat pid); wait")
-        assert session.run("echo quiet").stdout == "quiet\n"
-
-
-def test_what_is_printed_between_runs_is_thrown_away(python: Session) -> None:
-    code = """
-import threading
-go, said = threading.Event(), threading.Event()
-def speak():
-    go.wait(); print("during"); said.set()
-threading.Thread(target=speak).start()
-"""
-    assert python.run(code).stdout == ""
-    assert python.run("go.set(); said.wait()").stdout == "during\n"
-    python.run("t = threading.Timer(0.01, print, ['between']); t.start()")
-    eventually(lambda: python.run("t.is_alive()").value == "False", "it has spoken")
-    assert python.run("1").stdout == ""
 
 
 def test_limits_of_output_are_each_runs(python: Session) -> None:

@@ -165,19 +165,19 @@ class Session:
         """The value of the last. One event loop runs all the while if any of them awaits."""
         scope = self.main.__dict__
         if in_loop or any(code.co_flags & COROUTINE for code in codes):
-            return self.complete(await_all(codes, scope))
+            return self.complete(codes, scope)
         value = None
         for code in codes:
             value = self.context.run(eval, code, scope)
         return value
 
-    def complete(self, coroutine):
+    def complete(self, codes, scope):
         import asyncio
 
         if self.loop is None or self.loop.is_closed():
             self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
-        task = self.loop.create_task(coroutine, context=self.context)
+        task = self.loop.create_task(await_all(codes, scope), context=self.context)
         try:
             return self.loop.run_until_complete(task)
         except KeyboardInterrupt:
