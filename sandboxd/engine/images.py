@@ -236,8 +236,9 @@ class Images:
         laid = binaries() | language.laid()
         files = {f"sandboxd/{name}": data for name, data in laid.items()}
         # What takes long comes first: another guest or runner needs none of it again.
-        recipe = f"FROM {base}\n{run_steps(steps)}COPY sandboxd /sandboxd\n" + label(
-            {LABEL_LANGUAGE: language.name}
+        recipe = (
+            f"FROM {base}\n{run_steps(steps)}COPY sandboxd /sandboxd\n{run_steps(image.finish)}"
+            + label({LABEL_LANGUAGE: language.name})
         )
         built = f"{tag}-{secrets.token_hex(4)}"
         await self._build(language.name, archive_files(recipe, files), built, network="none")

@@ -47,6 +47,8 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
     """A command that prints what the image has."""
     prepare: list[str] = []
     """Shell commands for the derived image, run as root: caches are warmed here."""
+    finish: list[str] = []
+    """Shell commands once the language's own files were laid into /sandboxd."""
     packages: list[str] = []
     """Shell commands once packages were laid into an image."""
     debian: Debian = Debian()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-idioms: Any = importlib.import_module("sandboxd.languages.session.notebook.idioms")
+idioms: Any = importlib.import_module("sandboxd.languages.session._notebook.idioms")
 
 PYTHON = [
     "x = 5\ny = (x\n% 3)\nz = x \\\n% 3\n",

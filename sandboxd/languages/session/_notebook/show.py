@@ -1,7 +1,6 @@
 """What a run shows beside its output: figures, and rich forms of values, as files."""
 
 import base64
-import importlib.util
 import io
 import sys
 
@@ -97,6 +96,8 @@ class WhenImported:
     def find_spec(self, name, path, target=None):
         if name != self._name:
             return None
+        import importlib.util
+
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None:

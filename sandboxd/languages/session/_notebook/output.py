@@ -24,10 +24,18 @@ _run = contextvars.ContextVar("run")  # a task has what was set where it was mad
 _STARTED_BY = "_started_by_run"
 
 
-def begin(run, context):
-    """What is printed in the context is this run's from here on."""
+def begin(run, context, *, tasks):
+    """What is printed in the context is this run's from here on; `tasks`: an earlier one
+    may have left some."""
     _under_way[0] = run
     context.run(_run.set, run)
+    _ask(always=tasks or any(hasattr(each, _STARTED_BY) for each in threading.enumerate()))
+
+
+def end(context):
+    _under_way[0] = None
+    context.run(_run.set, None)
+    _ask(always=True)
 
 
 def heard():
@@ -58,6 +66,14 @@ def remember_starters():
 
 
 class _Bytes(io.BufferedWriter):
+    """As it is where nothing of an earlier run is left."""
+
+
+class _Text(io.TextIOWrapper):
+    """The same."""
+
+
+class _AskedBytes(_Bytes):
     def write(self, data):
         return super().write(data) if heard() else len(data)
 
@@ -66,13 +82,21 @@ class _Bytes(io.BufferedWriter):
             super().flush()
 
 
-class _Text(io.TextIOWrapper):
+class _AskedText(_Text):
     def write(self, text):
         return super().write(text) if heard() else len(text)
 
     def flush(self):
         if heard():  # it would take what another has not finished
             super().flush()
+
+
+def _ask(*, always):
+    """To ask each time takes as long as to write a word: it is done where it may matter."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if isinstance(stream, _Text) and not stream.closed:
+            stream.__class__ = _AskedText if always else _Text
+            stream.buffer.__class__ = _AskedBytes if always else _Bytes
 
 
 class _Input(io.FileIO):
