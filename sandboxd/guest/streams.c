@@ -89,7 +89,7 @@ void streams_make(const char *name)
 			close_fd(&ends[i]);
 		return;
 	}
-	for (int i = 0; i < 3; i++)
+	for (int i = 1; i < 3; i++)
 		if (fcntl(ends[i], F_SETPIPE_SZ, PIPE_BYTES) < 0)
 			break; /* a smaller pipe is slower, and no less right */
 	streams->in = ends[0];

@@ -7,7 +7,8 @@ and what it should not say ends the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import structlog
@@ -68,6 +69,7 @@ class Guest:
         self._attachment: Attachment | None = None
         self._handler: RunHandler | None = None
         self._words = b""
+        self._pieces: list[bytes] | None = None
         self._streams = 0
         self._input_taken: Callable[[int], None] = _nobody_told
         self.proof = b""
@@ -181,8 +183,21 @@ class Guest:
         if self._attachment is not None:
             self._attachment.close()
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written meanwhile goes in one piece: each wakes all who pass it on."""
+        pieces: list[bytes] = []
+        self._pieces = pieces
+        try:
+            yield
+        finally:
+            self._pieces = None
+            self._write(b"".join(pieces))
+
     def _write(self, data: bytes) -> None:
-        if self._attachment is not None and not self.lost:
+        if self._pieces is not None:
+            self._pieces.append(data)
+        elif self._attachment is not None and not self.lost:
             self._attachment.write(data)
 
     # --- from the guest ---

@@ -198,11 +198,12 @@ class LiveSession(Session):
             started_at = datetime.now(UTC)
             sink.started(run, warm=True, queued=queued)
             streams = f".run-{secrets.token_hex(8)}"
-            self._talk.begin(cell, streams, self._piece(plan, f"{_WORK_FOLDER}/{streams}"))
-            if request.stdin_streamed:
-                cell.active.stream_stdin()
-            else:
-                cell.active.feed(request.stdin or b"", eof=True)
+            with self._lease.guest.together():
+                self._talk.begin(cell, streams, self._piece(plan, f"{_WORK_FOLDER}/{streams}"))
+                if request.stdin_streamed:
+                    cell.active.stream_stdin()
+                else:
+                    cell.active.feed(request.stdin or b"", eof=True)
             on_active(cell.active)
             try:
                 verdict = await self._await_end(cell, plan.limits.timeout)
