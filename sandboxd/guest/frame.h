@@ -46,6 +46,7 @@ enum event {
 	EVT_STDOUT = 'o',
 	EVT_STDERR = 'e',
 	EVT_CREDIT = 'c',   /* u32: stdin bytes taken, so many more may come */
+	EVT_STREAMS = 's',  /* u32: how many STREAMS there were; output from here on is the last's */
 	EVT_INPUT_CREDIT = 'i', /* struct input_credit */
 	EVT_NOTE = 'n',	    /* bytes the runner wrote about itself */
 	EVT_EXIT = 'x',	    /* struct verdict */

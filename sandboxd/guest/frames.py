@@ -57,6 +57,7 @@ class Event(enum.IntEnum):
     STDOUT = ord("o")
     STDERR = ord("e")
     CREDIT = ord("c")
+    STREAMS = ord("s")
     INPUT_CREDIT = ord("i")
     NOTE = ord("n")
     EXIT = ord("x")
@@ -140,6 +141,11 @@ def decode_credit(payload: bytes) -> int:
         raise FrameError(f"a credit has {_CREDIT.size} bytes, not {len(payload)}")
     credit: int = _CREDIT.unpack(payload)[0]
     return credit
+
+
+def decode_streams(payload: bytes) -> int:
+    """How many STREAMS there were when output began to come from the last of them."""
+    return decode_credit(payload)
 
 
 def decode_input_credit(payload: bytes) -> tuple[int, int]:

@@ -45,6 +45,7 @@ struct feed {
 /* Of the run of a session that is under way. */
 struct streams {
 	uint32_t number; /* how many there were */
+	bool told;	 /* that to the daemon */
 	char name[NAME_MAX];
 	int held[3]; /* until the driver has opened them */
 	int last[2]; /* what is printed to until then */

@@ -61,7 +61,7 @@ void pump_late(size_t which)
 
 void streams_init(void)
 {
-	guest.streams = (struct streams){.in = -1, .held = {-1, -1, -1}, .last = {-1, -1}};
+	guest.streams = (struct streams){.told = true, .in = -1, .held = {-1, -1, -1}, .last = {-1, -1}};
 }
 
 /* Where one cannot be made or opened the run has those of the last. */
@@ -75,6 +75,7 @@ void streams_make(const char *name)
 	streams_opened(); /* those of a run that never began */
 	close_fd(&streams->in);
 	streams->number++;
+	streams->told = false;
 	guest.input.used = guest.input.credit = 0;
 	guest.input.ends = false;
 	snprintf(streams->name, sizeof(streams->name), "%s", name);

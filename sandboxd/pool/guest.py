@@ -71,6 +71,8 @@ class Guest:
         self._words = b""
         self._pieces: list[bytes] | None = None
         self._streams = 0
+        self._heard = True
+        """Whether output is that of the streams that were made last."""
         self._input_taken: Callable[[int], None] = _nobody_told
         self.proof = b""
         """What the first child said of itself, in the kernel's words."""
@@ -110,6 +112,7 @@ class Guest:
             return
         self._handler = handler
         self._streams = 0
+        self._heard = True
         self.waits = False
         self._write(preparation)
 
@@ -131,6 +134,7 @@ class Guest:
         `taken` is told of bytes of `send_input` that the program's side took.
         """
         self._streams += 1
+        self._heard = False
         self._input_taken = taken
         self._write(frames.encode(Command.STREAMS, name.encode()))
 
@@ -232,7 +236,7 @@ class Guest:
         self._lose("its container ended" + (f": {words}" if words else ""))
 
     def _output(self, stream: int | None, pieces: list[memoryview]) -> None:
-        if pieces and self._handler is not None and stream is not None:
+        if pieces and self._handler is not None and stream is not None and self._heard:
             self._handler.output(Event(stream), b"".join(pieces))
 
     def _event(self, kind: int, payload: bytes) -> None:
@@ -260,6 +264,8 @@ class Guest:
                 handler.ended(frames.decode_verdict(payload))
             case Event.CREDIT:
                 handler.credit(frames.decode_credit(payload))
+            case Event.STREAMS:
+                self._heard = frames.decode_streams(payload) == self._streams
             case Event.INPUT_CREDIT:
                 streams, count = frames.decode_input_credit(payload)
                 if streams == self._streams:

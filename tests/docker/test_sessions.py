@@ -378,6 +378,12 @@ def test_all_output_of_a_run_precedes_its_end(python: Session) -> None:
         assert (len(stdout(result)), result.stderr) == (size, "e" * 999)
 
 
+def test_what_is_printed_between_runs_is_thrown_away(python: Session) -> None:
+    python.run("import threading; t = threading.Timer(0.01, print, ['between']); t.start()")
+    eventually(lambda: python.run("t.is_alive()").value == "False", "it has spoken")
+    assert python.run("1").stdout == ""
+
+
 def test_limits_of_output_are_each_runs(python: Session) -> None:
     for _ in range(3):
         cut = python.run("print('x' * 100)", limits=Limits(output=10))

@@ -133,6 +133,11 @@ static void hear(uint8_t type, const uint8_t *payload, size_t length)
 		peer.credit += credit;
 		check(credit > 0 && peer.credit <= peer.stdin_sent);
 		break;
+	case EVT_STREAMS:
+		check(length == sizeof(credit));
+		memcpy(&credit, payload, sizeof(credit));
+		check(credit > 0 && credit <= peer.streams);
+		break;
 	case EVT_INPUT_CREDIT:
 		check(length == sizeof(taken));
 		memcpy(&taken, payload, sizeof(taken));

@@ -69,6 +69,7 @@ def decode(kind: int, payload: bytes) -> None:
         Event.CREDIT: frames.decode_credit,
         Event.FILE_END: frames.decode_error,
         Event.PUT_FAILED: frames.decode_error,
+        Event.STREAMS: frames.decode_streams,
         Event.INPUT_CREDIT: frames.decode_input_credit,
         Event.HELLO: frames.decode_hello,
     }

@@ -306,6 +306,7 @@ class FakeGuest:
             self.say(Event.INPUT_CREDIT, struct.pack("<II", number, count))
 
         process.input = Stdin(taken, ends=False)
+        self.say(Event.STREAMS, struct.pack("<I", number))
 
     def _refuse(self, why: str) -> None:
         self.faults.append(why)
