@@ -33,7 +33,7 @@ def python(client: Client) -> Iterator[Session]:
 # --- output after a run's end ---
 
 # It speaks when the later run says so, which waits for its end.
-LATE = "mkfifo go; echo own; { read x <go; echo late; echo late >&2; } & wait"
+LATE = "echo own; mkfifo go; { read x <go; echo late; echo late >&2; } & wait"
 LEAVES = {
     "python": "import subprocess; p = subprocess.Popen({late!r}, shell=True)",
     "javascript": "const p = require('child_process').spawn('sh', ['-c', {late!r}], "
@@ -45,7 +45,7 @@ UNTIL = {
     "python": "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)",
     "javascript": "while (!require('fs').existsSync('go')) await new Promise(setTimeout)",
     "ruby": "sleep 0.01 until File.exist?('go')",
-    "bash": "until [ -p go ]; do :; done; sleep 0.1",
+    "bash": "until [ -p go ]; do :; done",
 }
 WAKES = {
     "python": "open('go', 'w').write('x\\n'); print(p.wait())",
