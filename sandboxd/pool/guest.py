@@ -252,8 +252,19 @@ class Guest:
                 self._greeted(frames.decode_hello(payload))
             case Event.FATAL:
                 self._break(f"its guest gave up: {payload.decode(errors='replace')}")
+            case Event.STREAMS | Event.INPUT_CREDIT:
+                self._streams_event(kind, payload)
             case _:
                 self._run_event(kind, payload)
+
+    def _streams_event(self, kind: int, payload: bytes) -> None:
+        """What is said of earlier streams means nothing any more."""
+        if kind == Event.STREAMS:
+            self._heard = frames.decode_streams(payload) == self._streams
+            return
+        streams, count = frames.decode_input_credit(payload)
+        if streams == self._streams:
+            self._input_taken(count)
 
     def _run_event(self, kind: int, payload: bytes) -> None:
         handler = self._handler
@@ -264,12 +275,6 @@ class Guest:
                 handler.ended(frames.decode_verdict(payload))
             case Event.CREDIT:
                 handler.credit(frames.decode_credit(payload))
-            case Event.STREAMS:
-                self._heard = frames.decode_streams(payload) == self._streams
-            case Event.INPUT_CREDIT:
-                streams, count = frames.decode_input_credit(payload)
-                if streams == self._streams:
-                    self._input_taken(count)
             case Event.NOTE:
                 handler.note(payload)
             case Event.FILE:

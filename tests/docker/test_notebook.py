@@ -63,7 +63,8 @@ def test_context_variables_are_the_sessions(session: Session) -> None:
 
 
 def test_what_an_await_ends_by_leaves_the_loop_as_it_was(session: Session) -> None:
-    late = session.run(f"{TASK}\nawait asyncio.sleep(100)", limits=Limits(timeout=0.5))
+    session.run(TASK)
+    late = session.run("await asyncio.sleep(100)", limits=Limits(timeout=0.5))
     assert (late.status, late.state) == ("timeout", State.KEPT)
     assert session.run("async def bad(): raise SystemExit(3)\nawait bad()").exit_code == 3
     result = session.run("await t")
@@ -196,6 +197,8 @@ def test_no_frame_of_the_driver_shows_in_an_error(session: Session) -> None:
         ("raise KeyboardInterrupt", 130),
         ("import sys; sys.stdout.close(); sys.stderr.close(); sys.stdin.close()", 0),
         ("import os; os.close(0); os.close(1); os.close(2)", 0),
+        ("import io, sys; sys.stdout = io.TextIOWrapper(sys.stdout.detach())", 0),
+        ("import sys; sys.stdin.detach(); sys.stderr.detach()", 0),
         ("import sys; sys.excepthook = None; 1 / 0", 1),
         ("class Bad(Exception):\n    def __str__(self): 1 / 0\nraise Bad", 1),
         ("class Bad:\n    def __repr__(self): 1 / 0\nBad()", 1),

@@ -17,6 +17,10 @@ import threading
 POOLS = ("concurrent.futures.thread", "multiprocessing.pool")
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+MADE_AS = [
+    (each.name, each.mode, each.encoding, each.errors, each.write_through)
+    for each in (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+]
 
 _under_way = [None]
 """The run that is, or None between two."""
@@ -94,7 +98,7 @@ class _AskedText(_Text):
 def _ask(*, always):
     """To ask each time takes as long as to write a word: it is done where it may matter."""
     for stream in (sys.__stdout__, sys.__stderr__):
-        if isinstance(stream, _Text) and not stream.closed:
+        if isinstance(stream, _Text) and _is_open(stream):
             stream.__class__ = _AskedText if always else _Text
             stream.buffer.__class__ = _AskedBytes if always else _Bytes
 
@@ -126,11 +130,10 @@ def open_streams(path):
             if file != number:
                 os.dup2(file, number)
                 os.close(file)
-    reader = io.BufferedReader(_named(_Input(STDIN, "rb", closefd=False), "<stdin>"))
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(reader, "utf-8", "surrogateescape")
-    sys.stdin.mode = "r"
-    _renew("stdout", STDOUT, "surrogateescape")
-    _renew("stderr", STDERR, "backslashreplace")
+    buffer = io.BufferedReader(_Input(STDIN, closefd=False))
+    sys.stdin = sys.__stdin__ = _reopened(io.TextIOWrapper, STDIN, buffer)
+    _renew("stdout", STDOUT)
+    _renew("stderr", STDERR)
 
 
 def _open(path, flags, instead_of):
@@ -143,19 +146,28 @@ def _open(path, flags, instead_of):
     return os.open(path, flags)
 
 
-def _renew(name, number, errors):
+def _renew(name, number):
     """The same object for all of a session, since a logger may hold it; unless it is closed."""
     old = getattr(sys, f"__{name}__")
-    if isinstance(old, _Text) and not old.closed:
+    if isinstance(old, _Text) and _is_open(old):
         return
-    writer = _Bytes(_named(io.FileIO(number, "wb", closefd=False), f"<{name}>"))
-    new = _Text(writer, "utf-8", errors, line_buffering=True)
-    new.mode = "w"
+    new = _reopened(_Text, number, _Bytes(io.FileIO(number, "w", closefd=False)))
     setattr(sys, f"__{name}__", new)
     if getattr(sys, name) is old:
         setattr(sys, name, new)
 
 
-def _named(raw, name):
-    raw.name = name
-    return raw
+def _is_open(stream):
+    try:
+        return not stream.closed
+    except ValueError:
+        return False  # its buffer was taken out of it
+
+
+def _reopened(kind, number, buffer):
+    """As Python made it, for what its variables in the environment say."""
+    buffer.raw.name, mode, encoding, errors, unbuffered = MADE_AS[number]
+    lines = buffer.writable()
+    new = kind(buffer, encoding, errors, "\n", line_buffering=lines, write_through=unbuffered)
+    new.mode = mode
+    return new
