@@ -108,24 +108,28 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
 
     def encode_message(self, args: list[str], env: Mapping[str, str]) -> bytes:
         """The message for one run. Raises InvalidParamsError for what no process can be given."""
-        for name, value in env.items():
-            if not name or "=" in name or "\0" in name or "\0" in value:
-                raise InvalidParamsError(f"not an environment variable: {name!r}")
-        if any("\0" in argument for argument in args):
-            raise InvalidParamsError("an argument cannot contain a NUL character")
         if any(fnmatch.fnmatchcase(name, each) for name in env for each in self.at_start):
             env = {**env, _AGAIN: "1"}
+        fields = self.encode_fields(args, env)
         if self.message == "fields":
-            fields = [str(len(args)), *args, *(f"{name}={value}" for name, value in env.items())]
-            return b"".join(field.encode() + b"\0" for field in fields)
-        for name in env:
-            if not (name.isascii() and name.isidentifier()):
-                raise InvalidParamsError(
-                    f"{self.name} cannot take the environment variable {name!r}"
-                )
+            return fields
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
         lines.append(f"set -- {shlex.join(args)}\n")
         return "".join(lines).encode()
+
+    def encode_fields(self, args: list[str], env: Mapping[str, str]) -> bytes:
+        """What a driver of sessions is given for a run: it has started already."""
+        for name, value in env.items():
+            if not name or "=" in name or "\0" in name or "\0" in value:
+                raise InvalidParamsError(f"not an environment variable: {name!r}")
+            if self.message == "shell" and not (name.isascii() and name.isidentifier()):
+                raise InvalidParamsError(
+                    f"{self.name} cannot take the environment variable {name!r}"
+                )
+        if any("\0" in argument for argument in args):
+            raise InvalidParamsError("an argument cannot contain a NUL character")
+        fields = [str(len(args)), *args, *(f"{name}={value}" for name, value in env.items())]
+        return b"".join(field.encode() + b"\0" for field in fields)
 
 
 class Languages:

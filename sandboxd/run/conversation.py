@@ -16,8 +16,6 @@ _PAST_FLOOD = 16 * 1024 * 1024
 """Bytes that a run may go on printing after that, while it is interrupted."""
 _BETWEEN_MOST = 64 * 1024 * 1024
 """Bytes that may be printed, and are thrown away, between two runs."""
-_REPEATS = 10
-"""How often the end of a run may be told again."""
 _MICRO = 1e-6
 
 
@@ -125,8 +123,6 @@ class Conversation:
         self._words = WordReader()
         self._cell: Cell | None = None
         self._between = 0
-        self._last = READY
-        self._repeats = 0
 
     def begin(self, cell: Cell, streams: str, piece: bytes) -> None:
         """`streams` is the name in the work folder that the piece tells the driver."""
@@ -160,8 +156,6 @@ class Conversation:
         if word.run == READY and not self.up.done():
             self.cpu = word.cpu
             self.up.set_result(None)
-        elif word.run == self._last and word.exit_code is not None and self._repeats:
-            self._repeats -= 1  # a shell may, when an interrupt came together with its end
         elif cell is None or cell.number != word.run:
             raise DriverError(f"its driver told of a run that is not there: {word.run}")
         elif word.exit_code is None:
@@ -170,7 +164,6 @@ class Conversation:
             cell.begun.set_result(None)
         else:
             self._cell, cell.end = None, word
-            self._last, self._repeats = word.run, _REPEATS
             used, self.cpu = word.cpu - self.cpu, max(self.cpu, word.cpu)
             cell.ended(
                 Verdict(

@@ -6,7 +6,6 @@ bounded and typed, and what does not fit ends the session.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -109,33 +108,15 @@ def encode_piece(  # noqa: PLR0913 - a run has many parts
     interrupts: int,
 ) -> bytes:
     """For the driver's stdin. Raises InvalidParamsError for what no process can be given."""
-    message = language.encode_message(args, env)
+    fields = language.encode_fields(args, env)
     if language.message == "shell":
-        return _shell_lines(run, code, message.decode(), streams)
+        # A shell's text has no NUL: that of a script is passed over too.
+        parts = (streams.encode(), fields, code.replace("\0", "").encode())
+        sizes = " ".join(str(len(part)) for part in parts)
+        return f"{run} {sizes}\n".encode() + b"".join(parts)
     room = min(files_total, _ROOM)
     payload = msgspec.json.encode(Piece(run, code, args, env, streams, room, interrupts))
     return b"%d\n%s" % (len(payload), payload)
-
-
-def _shell_lines(run: int, code: str, message: str, streams: str) -> bytes:
-    """Lines for the shell that is the driver; what it would trace or say of ours is hidden."""
-    # An interrupt that comes once it has begun ends that line as a whole, wherever it is,
-    # and the next does what is left of it.
-    begin = f"{{ trap - INT; __begin {run}; }} 2>/dev/null"
-    end = f"{{ __end {run}; }} 2>/dev/null"
-    return (
-        f"{{ {message}__code={shlex.quote(code)}\n}} 2>/dev/null\n"
-        f"if [ -p {streams}.0 ]; then exec 7<{streams}.0 >{streams}.1 2>{streams}.2; "
-        "else exec 7</dev/null; fi\n"
-        f"{begin}; . /sandbox/main.sh <&7 7<&- 4>&-; {end}\n"
-        f"{end}\n"
-    ).encode()
-
-
-def encode_reminder(language: Language, run: int) -> bytes:
-    """For the driver's stdin after an interrupt. A shell loses one that comes while it
-    starts a process, and may discard the next line for another."""
-    return b"{ __end %d; } 2>/dev/null\n" % run if language.message == "shell" else b""
 
 
 def shown_files(end: Word, most: int) -> Collection:

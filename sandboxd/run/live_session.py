@@ -26,7 +26,7 @@ from sandboxd.guest.frames import Cause, Event, Verdict
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
 from sandboxd.run.conversation import Cell, Conversation
-from sandboxd.run.driver import SESSION, encode_piece, encode_reminder, shown_files
+from sandboxd.run.driver import SESSION, encode_piece, shown_files
 from sandboxd.run.files import (
     Collection,
     check_path,
@@ -58,7 +58,9 @@ _OUTPUT = 2**62
 """Bytes that its guest lets through: the limit is a run's, and kept here."""
 _OBEY = 2.0
 """Seconds that a program has to end after an interrupt before it is killed."""
-_REMINDERS = 8
+_INTERRUPTS = 8
+"""How often a shell is interrupted in that time: it may have lost one that comes while it
+starts a process, and one ends a process that it waits for, not what it does after that."""
 _GRACE = 10.0
 """Seconds the guest may be late with the end of what it has killed."""
 _FILES = 60.0
@@ -260,13 +262,11 @@ class LiveSession(Session):
             cell.stop(Cause.TIMEOUT)
             either = [ended, cell.begun]
             await asyncio.wait(either, timeout=_OBEY, return_when=asyncio.FIRST_COMPLETED)
-            reminder = encode_reminder(self.language, cell.number)
-            times = _REMINDERS if reminder else 1
+            times = _INTERRUPTS if self.language.message == "shell" else 1
             for _ in range(times):
                 if not ended.done():
                     self._lease.guest.interrupt()
                     self._interrupts += 1
-                    self._talk.life.feed(reminder, eof=False)
                     await self._settle(cell, _OBEY / times)
         if not ended.done():
             self._lease.guest.kill()
