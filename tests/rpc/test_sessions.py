@@ -181,16 +181,6 @@ async def test_a_driver_that_talks_rubbish_ends_the_session(
     assert (ended["status"], ended["state"]) == ("killed", "lost")
 
 
-async def test_the_end_of_a_run_may_be_told_again_but_not_without_end(
-    service: Service, wire: Wire, session: str
-) -> None:
-    end = 'note {"run": 1, "exit_code": 0, "cpu": 0, "memory": 0}'
-    await run(wire, session, end)
-    assert (await run(wire, session, "out on"))["stdout"] == "on\n"
-    await wire.answer(wire.run("\n".join([end] * 20), session=session))
-    await until(lambda: not service.sessions.list(ROOT), "the session is closed")
-
-
 @pytest.mark.parametrize(
     "params",
     [
