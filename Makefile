@@ -92,4 +92,4 @@ $(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) dist build bench.json peers.json soak.json cluster.json sandboxd/guest/guest sandboxd/guest/enter.so
+	rm -rf $(VENV) dist build bench.json peers.json soak.json cluster.json sandboxd/guest/guest sandboxd/guest/*.so

@@ -321,10 +321,10 @@ class RunParams(Params, frozen=True):
     profile: str = "auto"
     """A named profile of the language, or "auto": the one that covers its imports."""
     session: str | None = None
-    """Run in that session, with what its earlier runs left. What goes on in the
-    background prints into the run under way; between two runs it is thrown away. `env`
-    stays set, stdin is the run's own and given whole. Past its time it is interrupted,
-    and killed with its session if it does not end within 2 s."""
+    """Run in that session, with what its earlier runs left. Its stdin, stdout and stderr
+    are its own: what an earlier run left going on in the background prints into nobody's
+    output. `env` stays set. Past its time it is interrupted, and killed with its session
+    if it does not end within 2 s."""
     if_busy: IfBusy = IfBusy.WAIT
     label: str | None = None
     """Free text for the history."""

@@ -233,12 +233,12 @@ class Images:
             add_line("/etc/group", "sandbox:x:1000:"),
             *image.prepare,
         ]
-        files = {f"sandboxd/{name}": data for name, data in binaries().items()}
-        if language.runner:
-            files[f"sandboxd/{language.runner}"] = (language.folder / language.runner).read_bytes()
+        laid = binaries() | language.laid()
+        files = {f"sandboxd/{name}": data for name, data in laid.items()}
         # What takes long comes first: another guest or runner needs none of it again.
-        recipe = f"FROM {base}\n{run_steps(steps)}COPY sandboxd /sandboxd\n" + label(
-            {LABEL_LANGUAGE: language.name}
+        recipe = (
+            f"FROM {base}\n{run_steps(steps)}COPY sandboxd /sandboxd\n{run_steps(image.finish)}"
+            + label({LABEL_LANGUAGE: language.name})
         )
         built = f"{tag}-{secrets.token_hex(4)}"
         await self._build(language.name, archive_files(recipe, files), built, network="none")
@@ -311,9 +311,9 @@ class Images:
 def image_tag(wanted: Wanted) -> str:
     """Names what an image must hold."""
     language = wanted.language
-    runner = (language.folder / language.runner).read_bytes() if language.runner else b""
     recipe = msgspec.json.encode([_RECIPE, TOOLS, NAMES, language.image, sorted(wanted.packages)])
-    return f"sandboxd/{language.name}:{digest(recipe, runner, *binaries().values())}"
+    laid = language.laid() | binaries()
+    return f"sandboxd/{language.name}:{digest(recipe, *laid.values())}"
 
 
 async def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ from sandboxd.errors import SetupError
 SOURCES = Path(__file__).parent
 
 
-BINARIES = ("guest", "enter.so")
+BINARIES = ("guest", "enter.so", "bash.so")
 
 
 def binaries() -> dict[str, bytes]:

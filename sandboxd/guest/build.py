@@ -15,6 +15,7 @@ SOURCES = [
     "exchange.c",
     "life.c",
     "pump.c",
+    "streams.c",
     "child.c",
     "init.c",
     "root.c",
@@ -26,6 +27,7 @@ SOURCES = [
     "filter.c",
     "frame.c",
 ]
+BINARIES = ["guest", "enter.so", "bash.so"]
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 FLAGS = [
     "-std=gnu17",
@@ -37,7 +39,7 @@ FLAGS = [
     "-Wl,-z,relro,-z,now",
     "-s",
 ]
-# Loaded into interpreters of any C library, so it uses none.
+# Loaded into interpreters of any C library: it has none of its own, or uses theirs.
 SHARED_FLAGS = [
     "-std=gnu17",
     "-O2",
@@ -47,7 +49,6 @@ SHARED_FLAGS = [
     "-ffreestanding",
     "-nostdlib",
     "-fno-stack-protector",
-    "-Wl,-z,defs",
     "-s",
 ]
 _HINT = (
@@ -57,11 +58,12 @@ _HINT = (
 
 
 def compile_guest(folder: Path) -> None:
-    """Compiles the guest and its part for templates, beside their sources."""
+    """Compiles the guest, and what interpreters load of it, beside their sources."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     for command in (
         [*compiler, *FLAGS, "-o", "guest", *SOURCES, "-lseccomp"],
-        [*compiler, *SHARED_FLAGS, "-o", "enter.so", "enter.c"],
+        [*compiler, *SHARED_FLAGS, "-Wl,-z,defs", "-o", "enter.so", "enter.c"],
+        [*compiler, *SHARED_FLAGS, "-Wl,-z,now", "-o", "bash.so", "bash.c"],
     ):
         try:
             subprocess.run(command, cwd=folder, check=True)
@@ -73,6 +75,6 @@ class GuestBuildHook(BuildHookInterface):  # type: ignore[misc]  # hatchling is 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before a wheel, an editable one too, is put together."""
         compile_guest(Path(self.root) / "sandboxd" / "guest")
-        build_data["artifacts"] += ["sandboxd/guest/guest", "sandboxd/guest/enter.so"]
+        build_data["artifacts"] += [f"sandboxd/guest/{name}" for name in BINARIES]
         build_data["pure_python"] = False
         build_data["infer_tag"] = True

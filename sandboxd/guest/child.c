@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 enum {
-	PIPE_BYTES = 262144,	 /* fewer switches between program and guest */
 	MESSAGE_BYTES = 1048576, /* arguments and environment must fit */
 };
 

@@ -21,6 +21,8 @@ enum { TEARDOWN = 0 };
 enum { TEARDOWN = 1 };
 #endif
 
+enum { PIPE_BYTES = 262144 }; /* fewer switches between program and guest */
+
 struct options {
 	const char *code_name; /* the program's file in the work folder */
 	uint64_t tmp_bytes;    /* size of the one tmpfs behind all that is writable */

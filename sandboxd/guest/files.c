@@ -142,6 +142,33 @@ int files_create(int work, const char *path, const struct put *put)
 	return file;
 }
 
+/* The program may replace it at any moment: both must be of the same one. */
+int files_fifo(int work, const char *name, int flags, int *held)
+{
+	struct stat both, one;
+	int end = -1;
+
+	*held = -1;
+	if (mkfifoat(work, name, 0600) < 0)
+		return -1;
+	*held = open_beneath(work, name, O_RDWR | O_NONBLOCK, 0);
+	if (*held >= 0)
+		end = open_beneath(work, name, flags | O_NONBLOCK, 0);
+	if (end >= 0 && fstat(*held, &both) == 0 && fstat(end, &one) == 0 &&
+	    S_ISFIFO(both.st_mode) && both.st_dev == one.st_dev && both.st_ino == one.st_ino)
+		return end;
+	files_remove(work, name);
+	close_fd(&end);
+	close_fd(held);
+	errno = EEXIST;
+	return -1;
+}
+
+void files_remove(int work, const char *name)
+{
+	unlinkat(work, name, 0); /* the program may have been first */
+}
+
 /* --- in the helper --- */
 
 /* A listing under way: where it is, and what it may still have. */

@@ -16,6 +16,12 @@
  * or -1 with errno set. */
 int files_create(int work, const char *path, const struct put *put);
 
+/* Makes a fifo, and returns its end for O_RDONLY or O_WRONLY, non-blocking. While `*held`,
+ * which is both its ends, is open no open of it blocks. -1 with errno set: there is none. */
+int files_fifo(int work, const char *name, int flags, int *held);
+
+void files_remove(int work, const char *name);
+
 /* A process that writes what was asked for into a pipe. */
 struct helper {
 	pid_t pid; /* -1: none */

@@ -29,6 +29,9 @@ enum command {
 	CMD_GO = 'G',	   /* struct go: the run begins */
 	CMD_STDIN = 'I',   /* bytes for the program, within the window */
 	CMD_STDIN_EOF = 'E',
+	CMD_STREAMS = 'N', /* name: make standard streams for the next run of a session */
+	CMD_INPUT = 'J',   /* bytes for the stdin among these, within a window of its own */
+	CMD_INPUT_EOF = 'X',
 	CMD_INTERRUPT = 'T', /* SIGINT to the program, and to its process group */
 	CMD_KILL = 'K',	   /* end the run */
 	CMD_LIST = 'L',	   /* say what is in the work folder */
@@ -43,6 +46,8 @@ enum event {
 	EVT_STDOUT = 'o',
 	EVT_STDERR = 'e',
 	EVT_CREDIT = 'c',   /* u32: stdin bytes taken, so many more may come */
+	EVT_STREAMS = 's',  /* u32: how many STREAMS there were; output from here on is the last's */
+	EVT_INPUT_CREDIT = 'i', /* struct input_credit */
 	EVT_NOTE = 'n',	    /* bytes the runner wrote about itself */
 	EVT_EXIT = 'x',	    /* struct verdict */
 	EVT_FILE = 'f',	    /* bytes answering LIST or READ */
@@ -97,6 +102,12 @@ struct __attribute__((packed)) verdict {
 	uint64_t rss_bytes; /* the largest resident set among them */
 	uint64_t written[2]; /* stdout and stderr, with what was thrown away */
 	uint32_t oom_kills;
+};
+
+/* Credit for INPUT counts for the streams that it was sent to, and for no later ones. */
+struct __attribute__((packed)) input_credit {
+	uint32_t streams; /* how many STREAMS there were in the run */
+	uint32_t bytes;
 };
 
 /* Reassembles frames from a byte stream of any chunking. */

@@ -26,6 +26,7 @@ _PUT_MODE, _PUT_AT = 1, 2
 _RANGE = struct.Struct("<QQ")
 _TO_THE_END = 2**64 - 1
 _CREDIT = struct.Struct("<I")
+_INPUT_CREDIT = struct.Struct("<II")
 _ERRNO = struct.Struct("<i")
 
 
@@ -42,6 +43,9 @@ class Command(enum.IntEnum):
     GO = ord("G")
     STDIN = ord("I")
     STDIN_EOF = ord("E")
+    STREAMS = ord("N")
+    INPUT = ord("J")
+    INPUT_EOF = ord("X")
     INTERRUPT = ord("T")
     KILL = ord("K")
     LIST = ord("L")
@@ -57,6 +61,8 @@ class Event(enum.IntEnum):
     STDOUT = ord("o")
     STDERR = ord("e")
     CREDIT = ord("c")
+    STREAMS = ord("s")
+    INPUT_CREDIT = ord("i")
     NOTE = ord("n")
     EXIT = ord("x")
     FILE = ord("f")
@@ -156,6 +162,19 @@ def decode_credit(payload: bytes) -> int:
         raise FrameError(f"a credit has {_CREDIT.size} bytes, not {len(payload)}")
     credit: int = _CREDIT.unpack(payload)[0]
     return credit
+
+
+def decode_streams(payload: bytes) -> int:
+    """How many STREAMS there were when output began to come from the last of them."""
+    return decode_credit(payload)
+
+
+def decode_input_credit(payload: bytes) -> tuple[int, int]:
+    """How many STREAMS there were, and the bytes of INPUT taken for the last of them."""
+    if len(payload) != _INPUT_CREDIT.size:
+        raise FrameError(f"a credit for input has {_INPUT_CREDIT.size} bytes, not {len(payload)}")
+    streams, count = _INPUT_CREDIT.unpack(payload)
+    return streams, count
 
 
 def decode_error(payload: bytes) -> tuple[int, str]:

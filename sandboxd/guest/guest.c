@@ -75,6 +75,20 @@ static void write_all(int fd, const struct frame *frame, const char *what)
 		fatal("write %s: %s", what, count < 0 ? strerror(errno) : "no room");
 }
 
+/* Of one name, and room is left for what is added to it. */
+static void begin_streams(const struct frame *frame)
+{
+	char name[sizeof(guest.streams.name)];
+
+	if (frame->length == 0 || frame->length >= sizeof(name) ||
+	    memchr(frame->payload, '\0', frame->length) ||
+	    memchr(frame->payload, '/', frame->length))
+		fatal("not a name for streams");
+	memcpy(name, frame->payload, frame->length);
+	name[frame->length] = '\0';
+	streams_make(name);
+}
+
 static void obey(const struct frame *frame)
 {
 	uint64_t bytes;
@@ -119,11 +133,22 @@ static void obey(const struct frame *frame)
 			begin_run(&go);
 		break;
 	case CMD_STDIN:
-		take_stdin(frame->payload, frame->length);
+		take_feed(&guest.stdin, guest.child.in, frame->payload, frame->length);
 		break;
 	case CMD_STDIN_EOF:
 		if (guest.state == RUNNING)
-			guest.stdin_ends = true;
+			guest.stdin.ends = true;
+		break;
+	case CMD_STREAMS:
+		if (guest.state == RUNNING)
+			begin_streams(frame);
+		break;
+	case CMD_INPUT:
+		take_feed(&guest.input, guest.streams.in, frame->payload, frame->length);
+		break;
+	case CMD_INPUT_EOF:
+		if (guest.state == RUNNING)
+			guest.input.ends = true;
 		break;
 	case CMD_INTERRUPT:
 		if (guest.state == RUNNING)
@@ -193,16 +218,18 @@ static struct timespec *time_left(struct timespec *left, bool gathering)
 	return left;
 }
 
-enum { DAEMON, DAEMON_OUT, SIGNALS, CONTROL, TEMPLATE, OUT, ERR, NOTE, HELPER, IN, POLLED };
+enum { DAEMON, DAEMON_OUT, SIGNALS, CONTROL, TEMPLATE, OUT, ERR, NOTE, HELPER, IN, INPUT, POLLED };
 
 static void wait_and_serve(int signals)
 {
 	bool room = outbox_room(&guest.outbox) > 0;
-	bool feeds = guest.stdin_used > 0 || guest.stdin_ends;
+	bool feeds = guest.stdin.used > 0 || guest.stdin.ends;
+	bool inputs = guest.input.used > 0 || guest.input.ends;
+	size_t late = guest.streams.late_used;
 	bool gathering = gathers();
 	bool prints = room && guest.state != STARTING && !gathering;
 	struct timespec left;
-	struct pollfd fds[POLLED] = {
+	struct pollfd fds[POLLED + LATE_PIPES] = {
 		[DAEMON] = {STDIN_FILENO, POLLIN, 0},
 		[DAEMON_OUT] = {guest.outbox.used ? STDOUT_FILENO : -1, POLLOUT, 0},
 		[SIGNALS] = {signals, POLLIN, 0},
@@ -213,12 +240,20 @@ static void wait_and_serve(int signals)
 		[NOTE] = {room && guest.note_used == 0 ? guest.child.note : -1, POLLIN, 0},
 		[HELPER] = {room ? guest.helper.pipe : -1, POLLIN, 0},
 		[IN] = {feeds ? guest.child.in : -1, POLLOUT, 0},
+		[INPUT] = {inputs ? guest.streams.in : -1, POLLOUT, 0},
 	};
 
-	if (ppoll(fds, POLLED, time_left(&left, gathering), NULL) < 0 && errno != EINTR)
+	for (size_t i = 0; i < late; i++)
+		fds[POLLED + i] = (struct pollfd){guest.streams.late[i], POLLIN, 0};
+
+	if (ppoll(fds, POLLED + late, time_left(&left, gathering), NULL) < 0 && errno != EINTR)
 		fatal("poll: %s", strerror(errno));
 	if (fds[DAEMON_OUT].revents && outbox_flush(&guest.outbox, STDOUT_FILENO) < 0)
 		exit(EXIT_FAILURE); /* nobody to talk to */
+	/* From the last on, since one that ends makes room; and first, before there are more. */
+	for (size_t i = late; i-- > 0;)
+		if (fds[POLLED + i].revents)
+			pump_late(i);
 	if (fds[DAEMON].revents)
 		hear_daemon();
 	if (fds[NOTE].revents)
@@ -230,7 +265,9 @@ static void wait_and_serve(int signals)
 	if (fds[HELPER].revents)
 		pump_file();
 	if (fds[IN].revents)
-		pump_stdin();
+		pump_feed(&guest.stdin, &guest.child.in);
+	if (fds[INPUT].revents)
+		pump_feed(&guest.input, &guest.streams.in);
 	if (fds[TEMPLATE].revents)
 		hear_template();
 	if (fds[CONTROL].revents)

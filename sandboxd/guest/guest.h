@@ -1,6 +1,6 @@
 /* What the parts of the guest share: guest.c has the loop and the daemon's
  * commands, exchange.c those on files, life.c the life of a child, pump.c the
- * bytes that flow. */
+ * bytes that flow, streams.c the pipes that a session's runs get for that. */
 #ifndef SANDBOXD_GUEST_H
 #define SANDBOXD_GUEST_H
 
@@ -9,6 +9,7 @@
 #include "frame.h"
 #include "template.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ enum {
 	TEARDOWN_MS = 10000,   /* a namespace that outlives its kill by this is given up */
 	WELCOME_MS = 10000,    /* the first child does not wait longer for the daemon's word */
 	REASON_BYTES = 128,
+	LATE_PIPES = 64,       /* of earlier runs of a session, that are read still */
 };
 
 enum state {
@@ -30,6 +32,26 @@ enum state {
 	DRAINING, /* all its processes are gone, what they wrote is not sent yet */
 	HELD,	  /* its verdict is sent, its files are still wanted */
 	LEAVING,  /* its namespaces are being taken down */
+};
+
+/* Stdin on its way to the program. */
+struct feed {
+	uint32_t credit; /* taken and not told yet */
+	bool ends;
+	size_t used;
+	uint8_t bytes[STDIN_WINDOW];
+};
+
+/* Of the run of a session that is under way. */
+struct streams {
+	uint32_t number; /* how many there were */
+	bool told;	 /* that to the daemon */
+	char name[NAME_MAX];
+	int held[3]; /* until the driver has opened them */
+	int last[2]; /* what is printed to until then */
+	int in;	     /* what INPUT goes to */
+	size_t late_used;
+	int late[LATE_PIPES];
 };
 
 struct guest {
@@ -58,10 +80,9 @@ struct guest {
 	int put;	     /* the file that DATA goes to, or -1 */
 	int put_error;	     /* errno of one that could not be laid; before GO: no run */
 	bool put_ended;	     /* while the program runs, and not told yet */
-	uint32_t credit;     /* stdin taken and not told yet */
-	bool stdin_ends;
-	size_t stdin_used;
-	uint8_t stdin_bytes[STDIN_WINDOW];
+	struct feed stdin;   /* in a session, what its driver is told */
+	struct feed input;   /* in a session, stdin of the run */
+	struct streams streams;
 	struct outbox outbox;
 	struct inbox inbox;
 };
@@ -102,8 +123,16 @@ void deadline_passed(void);
 void pump_output(int stream);
 void take_note(void);
 void pass_note(void);
-void pump_stdin(void);
+void pump_feed(struct feed *feed, int *fd);
 void pump_file(void);
-void take_stdin(const uint8_t *bytes, size_t length);
+void take_feed(struct feed *feed, int fd, const uint8_t *bytes, size_t length);
+
+/* streams.c */
+void streams_init(void);
+void streams_make(const char *name);
+void streams_opened(void);
+void streams_close(void);
+void pump_late(size_t which);
+void late_ended(size_t which);
 
 #endif

@@ -100,9 +100,10 @@ void start_child(void)
 	guest.put_error = 0;
 	guest.put_ended = false;
 	guest.proof_used = 0;
-	guest.credit = 0;
-	guest.stdin_used = 0;
-	guest.stdin_ends = false;
+	guest.stdin.credit = 0;
+	guest.stdin.used = 0;
+	guest.stdin.ends = false;
+	streams_init();
 	set_deadline(TEARDOWN_MS);
 	if (child_start(&guest.child, &guest.options, &guest.filter, guest.namespaces) < 0)
 		fatal("start a child: %s", strerror(errno));
@@ -240,6 +241,7 @@ static void start_draining(void)
 	guest.verdict.ran_us = now_us() - guest.started_us;
 	guest.deadline_us = 0;
 	guest.state = DRAINING;
+	streams_opened();
 }
 
 static void add_usage(uint64_t cpu_us, uint64_t rss_bytes)
@@ -405,9 +407,20 @@ static void send_verdict(void)
  * asked for at the verdict must not be among them. */
 void follow_up(void)
 {
-	if (guest.credit > 0 && outbox_room(&guest.outbox) > 0) {
-		send_event(EVT_CREDIT, &guest.credit, sizeof(guest.credit));
-		guest.credit = 0;
+	if (guest.stdin.credit > 0 && outbox_room(&guest.outbox) > 0) {
+		send_event(EVT_CREDIT, &guest.stdin.credit, sizeof(guest.stdin.credit));
+		guest.stdin.credit = 0;
+	}
+	/* Before anything is read from them: without room for this there is none for output. */
+	if (!guest.streams.told && outbox_room(&guest.outbox) > 0) {
+		send_event(EVT_STREAMS, &guest.streams.number, sizeof(guest.streams.number));
+		guest.streams.told = true;
+	}
+	if (guest.input.credit > 0 && outbox_room(&guest.outbox) > 0) {
+		struct input_credit taken = {guest.streams.number, guest.input.credit};
+
+		send_event(EVT_INPUT_CREDIT, &taken, sizeof(taken));
+		guest.input.credit = 0;
 	}
 	if (guest.helper.reaped && guest.helper.pipe < 0 && outbox_room(&guest.outbox) > 0) {
 		int32_t number = WIFEXITED(guest.helper.status) ? WEXITSTATUS(guest.helper.status)
@@ -429,6 +442,7 @@ void follow_up(void)
 	    !guest.template.busy && (guest.namespaces || guest.child.init < 0))
 		send_verdict();
 	if (guest.state == LEAVING && guest.child.init < 0) {
+		streams_close();
 		child_close(&guest.child);
 		start_child();
 	}

@@ -102,6 +102,7 @@ void take_note(void)
 	} else if (guest.noted < NOTE_LIMIT || (guest.go.flags & GO_NOTES)) {
 		guest.noted += (uint64_t)count;
 		guest.note_used = (size_t)count;
+		streams_opened();
 		look_ahead();
 	}
 }
@@ -114,38 +115,38 @@ void pass_note(void)
 	guest.note_used = 0;
 }
 
-void pump_stdin(void)
+void pump_feed(struct feed *feed, int *fd)
 {
-	ssize_t count = (ssize_t)guest.stdin_used;
+	ssize_t count = (ssize_t)feed->used;
 
 	if (count > 0)
-		count = write(guest.child.in, guest.stdin_bytes, guest.stdin_used);
+		count = write(*fd, feed->bytes, feed->used);
 	if (later(count))
 		return;
 	if (count < 0) {
 		/* The program closed its stdin: the rest has no reader. */
-		close_fd(&guest.child.in);
-		count = (ssize_t)guest.stdin_used;
+		close_fd(fd);
+		count = (ssize_t)feed->used;
 	}
-	guest.credit += (uint32_t)count;
-	guest.stdin_used -= (size_t)count;
-	memmove(guest.stdin_bytes, guest.stdin_bytes + count, guest.stdin_used);
-	if (guest.stdin_used == 0 && guest.stdin_ends)
-		close_fd(&guest.child.in);
+	feed->credit += (uint32_t)count;
+	feed->used -= (size_t)count;
+	memmove(feed->bytes, feed->bytes + count, feed->used);
+	if (feed->used == 0 && feed->ends)
+		close_fd(fd);
 }
 
-void take_stdin(const uint8_t *bytes, size_t length)
+void take_feed(struct feed *feed, int fd, const uint8_t *bytes, size_t length)
 {
 	if (guest.state != RUNNING)
 		return; /* the run ended while it was under way */
-	if (guest.child.in < 0) {
-		guest.credit += (uint32_t)length;
+	if (fd < 0) {
+		feed->credit += (uint32_t)length;
 		return;
 	}
-	if (length > sizeof(guest.stdin_bytes) - guest.stdin_used)
+	if (length > sizeof(feed->bytes) - feed->used)
 		fatal("stdin past the window");
-	memcpy(guest.stdin_bytes + guest.stdin_used, bytes, length);
-	guest.stdin_used += length;
+	memcpy(feed->bytes + feed->used, bytes, length);
+	feed->used += length;
 }
 
 /* What a helper sends. Its end is told when it was reaped. */

@@ -47,6 +47,8 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
     """A command that prints what the image has."""
     prepare: list[str] = []
     """Shell commands for the derived image, run as root: caches are warmed here."""
+    finish: list[str] = []
+    """Shell commands once the language's own files were laid into /sandboxd."""
     packages: list[str] = []
     """Shell commands once packages were laid into an image."""
     debian: Debian = Debian()
@@ -69,6 +71,8 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
     session: str | None = None
     """A driver beside this file, which runs one piece of code after another; without
     one, a session of the language keeps its files only."""
+    files: list[str] = []
+    """More of what lies beside this file and in the image's /sandboxd, by the same path."""
     standard: bool = True
     """Whether its image is got ahead and a container kept warm; the image of another
     is got when somebody first asks for it."""
@@ -91,6 +95,11 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
         """The code of its driver of sessions."""
         return None if self.session is None else (self.folder / self.session).read_text()
 
+    def laid(self) -> dict[str, bytes]:
+        """What goes into the image's /sandboxd, by its path there."""
+        names = [*([] if self.runner is None else [self.runner]), *self.files]
+        return {name: (self.folder / name).read_bytes() for name in names}
+
     @property
     def guest_processes(self) -> int:
         """Processes in a container beside the program's own: the guest, a child's
@@ -99,24 +108,28 @@ class Language(Struct, frozen=True, forbid_unknown_fields=True):
 
     def encode_message(self, args: list[str], env: Mapping[str, str]) -> bytes:
         """The message for one run. Raises InvalidParamsError for what no process can be given."""
-        for name, value in env.items():
-            if not name or "=" in name or "\0" in name or "\0" in value:
-                raise InvalidParamsError(f"not an environment variable: {name!r}")
-        if any("\0" in argument for argument in args):
-            raise InvalidParamsError("an argument cannot contain a NUL character")
         if any(fnmatch.fnmatchcase(name, each) for name in env for each in self.at_start):
             env = {**env, _AGAIN: "1"}
+        fields = self.encode_fields(args, env)
         if self.message == "fields":
-            fields = [str(len(args)), *args, *(f"{name}={value}" for name, value in env.items())]
-            return b"".join(field.encode() + b"\0" for field in fields)
-        for name in env:
-            if not (name.isascii() and name.isidentifier()):
-                raise InvalidParamsError(
-                    f"{self.name} cannot take the environment variable {name!r}"
-                )
+            return fields
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in env.items()]
         lines.append(f"set -- {shlex.join(args)}\n")
         return "".join(lines).encode()
+
+    def encode_fields(self, args: list[str], env: Mapping[str, str]) -> bytes:
+        """What a driver of sessions is given for a run: it has started already."""
+        for name, value in env.items():
+            if not name or "=" in name or "\0" in name or "\0" in value:
+                raise InvalidParamsError(f"not an environment variable: {name!r}")
+            if self.message == "shell" and not (name.isascii() and name.isidentifier()):
+                raise InvalidParamsError(
+                    f"{self.name} cannot take the environment variable {name!r}"
+                )
+        if any("\0" in argument for argument in args):
+            raise InvalidParamsError("an argument cannot contain a NUL character")
+        fields = [str(len(args)), *args, *(f"{name}={value}" for name, value in env.items())]
+        return b"".join(field.encode() + b"\0" for field in fields)
 
 
 class Languages:
@@ -158,7 +171,8 @@ def _read(path: Path) -> Language:
         )
     except (OSError, ValueError, msgspec.ValidationError) as error:
         raise ConfigError(f"language {path}: {error}") from None
-    for what, name in (("runner", language.runner), ("driver", language.session)):
+    named = [("runner", language.runner), ("driver", language.session)]
+    for what, name in [*named, *(("file", name) for name in language.files)]:
         if name and not (path.parent / name).is_file():
             raise ConfigError(f"language {path}: its {what} {name} is not beside it")
     return language

@@ -7,7 +7,8 @@ and what it should not say ends the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import structlog
@@ -50,6 +51,10 @@ class RunHandler(Protocol):
         """The container is gone, and the run with it."""
 
 
+def _nobody_told(_: int) -> None:
+    """Before there are streams."""
+
+
 class Guest:
     """The receiver of a container's attachment, and the sender of its commands."""
 
@@ -64,6 +69,11 @@ class Guest:
         self._attachment: Attachment | None = None
         self._handler: RunHandler | None = None
         self._words = b""
+        self._pieces: list[bytes] | None = None
+        self._streams = 0
+        self._heard = True
+        """Whether output is that of the streams that were made last."""
+        self._input_taken: Callable[[int], None] = _nobody_told
         self.proof = b""
         """What the first child said of itself, in the kernel's words."""
         self.waits = False
@@ -101,6 +111,8 @@ class Guest:
             handler.lost("its container ended before the program was handed over")
             return
         self._handler = handler
+        self._streams = 0
+        self._heard = True
         self.waits = False
         self._write(preparation)
 
@@ -113,6 +125,25 @@ class Guest:
 
     def end_stdin(self) -> None:
         self._write(frames.encode(Command.STDIN_EOF))
+
+    def make_streams(self, name: str, taken: Callable[[int], None]) -> None:
+        """Makes standard streams for the next run of a session: fifos in the work folder,
+        whose names are this and a dot and the descriptor's number. What earlier runs left
+        behind is not heard from here on.
+
+        `taken` is told of bytes of `send_input` that the program's side took.
+        """
+        self._streams += 1
+        self._heard = False
+        self._input_taken = taken
+        self._write(frames.encode(Command.STREAMS, name.encode()))
+
+    def send_input(self, data: bytes) -> None:
+        """For the stdin among these."""
+        self._write(frames.encode_data(Command.INPUT, data))
+
+    def end_input(self) -> None:
+        self._write(frames.encode(Command.INPUT_EOF))
 
     def interrupt(self) -> None:
         """SIGINT to the program and its process group, before any stdin that follows."""
@@ -153,8 +184,21 @@ class Guest:
         if self._attachment is not None:
             self._attachment.close()
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written meanwhile goes in one piece: each wakes all who pass it on."""
+        pieces: list[bytes] = []
+        self._pieces = pieces
+        try:
+            yield
+        finally:
+            self._pieces = None
+            self._write(b"".join(pieces))
+
     def _write(self, data: bytes) -> None:
-        if self._attachment is not None and not self.lost:
+        if self._pieces is not None:
+            self._pieces.append(data)
+        elif self._attachment is not None and not self.lost:
             self._attachment.write(data)
 
     # --- from the guest ---
@@ -189,7 +233,7 @@ class Guest:
         self._lose("its container ended" + (f": {words}" if words else ""))
 
     def _output(self, stream: int | None, pieces: list[memoryview]) -> None:
-        if pieces and self._handler is not None and stream is not None:
+        if pieces and self._handler is not None and stream is not None and self._heard:
             self._handler.output(Event(stream), b"".join(pieces))
 
     def _event(self, kind: int, payload: bytes) -> None:
@@ -205,8 +249,19 @@ class Guest:
                 self._greeted(frames.decode_hello(payload))
             case Event.FATAL:
                 self._break(f"its guest gave up: {payload.decode(errors='replace')}")
+            case Event.STREAMS | Event.INPUT_CREDIT:
+                self._streams_event(kind, payload)
             case _:
                 self._run_event(kind, payload)
+
+    def _streams_event(self, kind: int, payload: bytes) -> None:
+        """What is said of earlier streams means nothing any more."""
+        if kind == Event.STREAMS:
+            self._heard = frames.decode_streams(payload) == self._streams
+            return
+        streams, count = frames.decode_input_credit(payload)
+        if streams == self._streams:
+            self._input_taken(count)
 
     def _run_event(self, kind: int, payload: bytes) -> None:
         handler = self._handler

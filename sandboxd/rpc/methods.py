@@ -176,21 +176,10 @@ class Methods:
             run: Run = self._runner.run
         else:
             refuse = params.if_busy is IfBusy.REFUSE
-            run = partial(self._run_in_session, params.session, refuse=refuse)
+            run = partial(self._sessions.run, params.session, refuse=refuse)
         if params.keep:
             return await self._run_kept(run, request, context)
         return await run(request, context, context.is_active)
-
-    async def _run_in_session(
-        self,
-        session: str,
-        request: RunRequest,
-        sink: Sink,
-        _: Callable[[ActiveRun], None],
-        *,
-        refuse: bool,
-    ) -> RunResult:
-        return await self._sessions.run(session, request, sink, refuse=refuse)
 
     async def _run_kept(self, run: Run, request: RunRequest, context: Context) -> RunResult:
         kept = self._kept.start(run, request, context, context.is_active)

@@ -119,12 +119,18 @@ class ActiveRun:
                 data = data[: self._credit]
             self._credit -= len(data)
             self._backlog_bytes -= len(data)
-            self._guest.send_stdin(data)
+            self._pass_stdin(data)
         if self._stdin_ends and not self._backlog and not self._stdin_ended:
             self._stdin_ended = True
-            self._guest.end_stdin()
+            self._end_stdin()
         if self._backlog_bytes < STDIN_WINDOW:
             self._room()
+
+    def _pass_stdin(self, data: bytes) -> None:
+        self._guest.send_stdin(data)
+
+    def _end_stdin(self) -> None:
+        self._guest.end_stdin()
 
     def _room(self) -> None:
         callback, self._on_room = self._on_room, None

@@ -16,8 +16,6 @@ _PAST_FLOOD = 16 * 1024 * 1024
 """Bytes that a run may go on printing after that, while it is interrupted."""
 _BETWEEN_MOST = 64 * 1024 * 1024
 """Bytes that may be printed, and are thrown away, between two runs."""
-_REPEATS = 10
-"""How often the end of a run may be told again."""
 _MICRO = 1e-6
 
 
@@ -40,13 +38,35 @@ class Nowhere:
     async def hold(self, size: int) -> None: ...
 
 
+class _CellRun(ActiveRun):
+    """Its stdin is that of the streams that were made for it, and its end not the guest's."""
+
+    def __init__(
+        self, guest: Guest, sink: Sink, kill: Callable[[], None], *, stream: bool, keep: int
+    ) -> None:
+        super().__init__(guest, sink, stream=stream, keep=keep)
+        self._kill = kill
+
+    def _pass_stdin(self, data: bytes) -> None:
+        self._guest.send_input(data)
+
+    def _end_stdin(self) -> None:
+        self._guest.end_input()
+
+    def kill(self) -> None:
+        if not self.ended_future.done():
+            self._kill()
+
+
 class Cell:
     """One run in a session: its output, up to a limit, until its end is told."""
 
     def __init__(
         self, guest: Guest, sink: Sink, number: int, *, stream: bool, keep: int, limit: int
     ) -> None:
-        self.active = ActiveRun(guest, sink, stream=stream, keep=keep)
+        self.active: ActiveRun = _CellRun(
+            guest, sink, lambda: self.stop(Cause.KILLED), stream=stream, keep=keep
+        )
         self.number = number
         self.end: Word | None = None
         """What the driver said; None when the session ended instead."""
@@ -105,11 +125,11 @@ class Conversation:
         self._words = WordReader()
         self._cell: Cell | None = None
         self._between = 0
-        self._last = READY
-        self._repeats = 0
 
-    def begin(self, cell: Cell, piece: bytes) -> None:
+    def begin(self, cell: Cell, streams: str, piece: bytes) -> None:
+        """`streams` is the name in the work folder that the piece tells the driver."""
         self._cell, self._between = cell, 0
+        self._guest.make_streams(streams, cell.active.credit)
         self.life.feed(piece, eof=False)
 
     def output(self, stream: Event, data: bytes) -> None:
@@ -138,8 +158,6 @@ class Conversation:
         if word.run == READY and not self.up.done():
             self.cpu = word.cpu
             self.up.set_result(None)
-        elif word.run == self._last and word.exit_code is not None and self._repeats:
-            self._repeats -= 1  # a shell may, when an interrupt came together with its end
         elif cell is None or cell.number != word.run:
             raise DriverError(f"its driver told of a run that is not there: {word.run}")
         elif word.exit_code is None:
@@ -148,7 +166,6 @@ class Conversation:
             cell.begun.set_result(None)
         else:
             self._cell, cell.end = None, word
-            self._last, self._repeats = word.run, _REPEATS
             used, self.cpu = word.cpu - self.cpu, max(self.cpu, word.cpu)
             cell.ended(
                 Verdict(

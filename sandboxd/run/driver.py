@@ -6,8 +6,6 @@ bounded and typed, and what does not fit ends the session.
 
 from __future__ import annotations
 
-import base64
-import shlex
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -36,7 +34,9 @@ class DriverError(SandboxdError):
 class Shown(Struct, frozen=True):
     """A file made of a value, such as its HTML; without data it was too large."""
 
-    path: Annotated[str, Meta(pattern=r"^(value\.(html|png)|figure-\d{1,9}\.png)$")]
+    path: Annotated[
+        str, Meta(pattern=r"^((value|display-\d{1,9})\.(html|png)|figure-\d{1,9}\.png)$")
+    ]
     size: _Count
     data: Annotated[str, Meta(max_length=_LINE_MOST)] | None = None
 
@@ -87,8 +87,9 @@ class Piece(Struct, frozen=True):
     code: str
     args: list[str]
     env: dict[str, str]
-    stdin: str
-    """In base64."""
+    streams: str
+    """What it opens as stdin, stdout and stderr before it tells of the beginning: with a
+    dot and the descriptor's number behind it. Where they are not there it has the last."""
     room: int
     """Bytes of files that may be made of its value."""
     interrupts: int
@@ -102,46 +103,20 @@ def encode_piece(  # noqa: PLR0913 - a run has many parts
     *,
     args: list[str],
     env: dict[str, str],
-    stdin: bytes,
+    streams: str,
     files_total: int,
     interrupts: int,
 ) -> bytes:
     """For the driver's stdin. Raises InvalidParamsError for what no process can be given."""
-    message = language.encode_message(args, env)
+    fields = language.encode_fields(args, env)
     if language.message == "shell":
-        return _shell_lines(run, code, message.decode(), stdin)
+        # A shell's text has no NUL: that of a script is passed over too.
+        parts = (streams.encode(), fields, code.replace("\0", "").encode())
+        sizes = " ".join(str(len(part)) for part in parts)
+        return f"{run} {sizes}\n".encode() + b"".join(parts)
     room = min(files_total, _ROOM)
-    encoded = base64.b64encode(stdin).decode("ascii")
-    payload = msgspec.json.encode(Piece(run, code, args, env, encoded, room, interrupts))
+    payload = msgspec.json.encode(Piece(run, code, args, env, streams, room, interrupts))
     return b"%d\n%s" % (len(payload), payload)
-
-
-_ESCAPED = [
-    chr(byte) if chr(byte).isalnum() and byte < 0x80 else f"\\0{byte:03o}"  # noqa: PLR2004 - ASCII
-    for byte in range(256)
-]
-
-
-def _shell_lines(run: int, code: str, message: str, stdin: bytes) -> bytes:
-    """Lines for the shell that is the driver; what it would trace or say of ours is hidden."""
-    fed = "/dev/null"
-    if stdin:
-        fed = f" <(printf %b '{''.join(_ESCAPED[byte] for byte in stdin)}')"
-    # An interrupt that comes once it has begun ends that line as a whole, wherever it is,
-    # and the next does what is left of it.
-    begin = f"{{ trap - INT; __begin {run}; }} 2>/dev/null"
-    end = f"{{ __end {run}; }} 2>/dev/null"
-    return (
-        f"{{ {message}__code={shlex.quote(code)}\nexec 7<{fed}\n}} 2>/dev/null\n"
-        f"{begin}; . /sandbox/main.sh <&7 7<&- 4>&-; {end}\n"
-        f"{end}\n"
-    ).encode()
-
-
-def encode_reminder(language: Language, run: int) -> bytes:
-    """For the driver's stdin after an interrupt. A shell loses one that comes while it
-    starts a process, and may discard the next line for another."""
-    return b"{ __end %d; } 2>/dev/null\n" % run if language.message == "shell" else b""
 
 
 def shown_files(end: Word, most: int) -> Collection:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from sandboxd.errors import PayloadTooLargeError
-from sandboxd.run.active import Sink
+from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.blobs import decode, encode
 from sandboxd.run.files import Room, matches, with_folders
 from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
@@ -66,7 +66,9 @@ class FileSession(Session):
         self._lay(self._plan.request.files)
         self.opened()
 
-    async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+    async def _run(
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+    ) -> RunResult:
         wanted = with_folders(plan.request.outputs)
         request = msgspec.structs.replace(
             plan.request,
@@ -74,7 +76,7 @@ class FileSession(Session):
             files={**self._files, **plan.request.files},
             outputs=_EVERYTHING,
         )
-        result = await self._runner.run(request, sink, lambda _: None)
+        result = await self._runner.run(request, sink, on_active)
         skipped = list(result.files_skipped)
         before, self._files = self._files, {}
         self._budget.take(-_size(before))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import secrets
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -20,9 +21,9 @@ from sandboxd.errors import (
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Cause, Event, Verdict
 from sandboxd.pool.pool import Lease
-from sandboxd.run.active import PutFailedError, RunLostError, Sink
+from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
 from sandboxd.run.conversation import Cell, Conversation
-from sandboxd.run.driver import SESSION, encode_piece, encode_reminder, shown_files
+from sandboxd.run.driver import SESSION, encode_piece, shown_files
 from sandboxd.run.files import Collection, Collector, Room, list_entries
 from sandboxd.run.laid import Files, check_files, check_path, not_laid
 from sandboxd.run.plan import Plan, prepare
@@ -41,13 +42,16 @@ from sandboxd_client.protocol import (
 
 _T = TypeVar("_T")
 
+_WORK_FOLDER = "/sandbox"
 _LIFE = 2**31 // 1000
 """Seconds, the most that the guest can count: a session ends when the daemon says so."""
 _OUTPUT = 2**62
 """Bytes that its guest lets through: the limit is a run's, and kept here."""
 _OBEY = 2.0
 """Seconds that a program has to end after an interrupt before it is killed."""
-_REMINDERS = 8
+_INTERRUPTS = 8
+"""How often a shell is interrupted in that time: it may have lost one that comes while it
+starts a process, and one ends a process that it waits for, not what it does after that."""
 _GRACE = 10.0
 """Seconds the guest may be late with the end of what it has killed."""
 _MICRO = 1e-6
@@ -143,10 +147,12 @@ class LiveSession(Session):
 
     # --- runs ---
 
-    async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+    async def _run(
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+    ) -> RunResult:
         if self._working is not None:
             await asyncio.wait([self._working])  # nobody waited for its end
-        self._working = asyncio.create_task(self._perform(plan, sink, queued))
+        self._working = asyncio.create_task(self._perform(plan, sink, on_active, queued))
         try:
             return await asyncio.shield(self._working)
         except asyncio.CancelledError:
@@ -165,7 +171,9 @@ class LiveSession(Session):
             self._cell.active.mute()
         self._cell.stop(Cause.KILLED)
 
-    async def _perform(self, plan: Plan, sink: Sink, queued: float) -> RunResult:
+    async def _perform(
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+    ) -> RunResult:
         request = plan.request
         async with self._runner.under_way(self.owner) as run:
             if request.files:
@@ -181,7 +189,14 @@ class LiveSession(Session):
             )
             started_at = datetime.now(UTC)
             sink.started(run, warm=True, queued=queued)
-            self._talk.begin(cell, self._piece(plan))
+            streams = f".run-{secrets.token_hex(8)}"
+            with self._lease.guest.together():
+                self._talk.begin(cell, streams, self._piece(plan, f"{_WORK_FOLDER}/{streams}"))
+                if request.stdin_streamed:
+                    cell.active.stream_stdin()
+                else:
+                    cell.active.feed(request.stdin or b"", eof=True)
+            on_active(cell.active)
             try:
                 verdict = await self._await_end(cell, plan.limits.timeout)
                 files = await self._take_back(plan, cell, sink)
@@ -215,7 +230,7 @@ class LiveSession(Session):
         self._runner.account(plan, cell.active, result, verdict)
         return result
 
-    def _piece(self, plan: Plan) -> bytes:
+    def _piece(self, plan: Plan, streams: str) -> bytes:
         request = plan.request
         return encode_piece(
             self.language,
@@ -223,7 +238,7 @@ class LiveSession(Session):
             request.code,
             args=request.args,
             env=request.env,
-            stdin=request.stdin or b"",
+            streams=streams,
             files_total=plan.limits.files_total,
             interrupts=self._interrupts,
         )
@@ -237,13 +252,11 @@ class LiveSession(Session):
             cell.stop(Cause.TIMEOUT)
             either = [ended, cell.begun]
             await asyncio.wait(either, timeout=_OBEY, return_when=asyncio.FIRST_COMPLETED)
-            reminder = encode_reminder(self.language, cell.number)
-            times = _REMINDERS if reminder else 1
+            times = _INTERRUPTS if self.language.message == "shell" else 1
             for _ in range(times):
                 if not ended.done():
                     self._lease.guest.interrupt()
                     self._interrupts += 1
-                    self._talk.life.feed(reminder, eof=False)
                     await self._settle(cell, _OBEY / times)
         if not ended.done():
             self._lease.guest.kill()

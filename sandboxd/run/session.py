@@ -22,7 +22,7 @@ from sandboxd.errors import (
     SessionNotFoundError,
 )
 from sandboxd.pool.fleet import Variant
-from sandboxd.run.active import Sink
+from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.laid import Files
 from sandboxd.run.plan import AUTO, Plan, RunRequest
 from sandboxd.run.runner import Runner
@@ -139,10 +139,18 @@ class Session(abc.ABC):
 
     # --- runs ---
 
-    async def run(self, request: RunRequest, sink: Sink, *, refuse: bool) -> RunResult:
+    async def run(
+        self,
+        request: RunRequest,
+        sink: Sink,
+        on_active: Callable[[ActiveRun], None],
+        *,
+        refuse: bool,
+    ) -> RunResult:
         """Runs a program with what the earlier ones left, when its turn has come.
 
-        Raises SessionBusyError where it does not come, or with `refuse` not at once.
+        `on_active` is given the run once stdin can be fed to it. Raises SessionBusyError where
+        its turn does not come, or with `refuse` not at once.
         """
         plan = self._plan_run(request)
         asked = time.monotonic()
@@ -150,7 +158,7 @@ class Session(abc.ABC):
             self._step(Step.BEGIN)
             self.runs += 1
             try:
-                return await self._run(plan, sink, time.monotonic() - asked)
+                return await self._run(plan, sink, on_active, time.monotonic() - asked)
             finally:
                 if self._step(Step.KEPT):
                     self.touch()
@@ -180,10 +188,6 @@ class Session(abc.ABC):
 
     def _plan_run(self, request: RunRequest) -> Plan:
         """Raises InvalidParamsError and InvalidLimitsError for what is the session's."""
-        if request.stdin_streamed:
-            raise InvalidParamsError(
-                'stdin: a run in a session gets it whole, not {"stream": true}'
-            )
         if self._runner.languages.find(request.language).name != self.language.name:
             raise InvalidParamsError(f"language: this session's is {self.language.name}")
         named = {
@@ -214,7 +218,9 @@ class Session(abc.ABC):
         )
 
     @abc.abstractmethod
-    async def _run(self, plan: Plan, sink: Sink, queued: float) -> RunResult: ...
+    async def _run(
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+    ) -> RunResult: ...
 
     @abc.abstractmethod
     async def _end(self) -> None:

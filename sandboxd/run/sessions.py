@@ -15,7 +15,7 @@ from sandboxd.errors import (
     ShuttingDownError,
 )
 from sandboxd.pool.fleet import Fleet
-from sandboxd.run.active import Sink
+from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.file_session import Budget, FileSession
 from sandboxd.run.limits import to_resources
 from sandboxd.run.live_session import LiveSession
@@ -131,14 +131,20 @@ class Sessions:
         ]
 
     async def run(
-        self, session: str, request: RunRequest, sink: Sink, *, refuse: bool
+        self,
+        session: str,
+        request: RunRequest,
+        sink: Sink,
+        on_active: Callable[[ActiveRun], None],
+        *,
+        refuse: bool,
     ) -> RunResult:
         """See Session.run."""
         self._refuse_when_stopping()
         found = self.find(request.owner, session)
         # Root may use another's: the run counts for whose session it is.
         request = msgspec.structs.replace(request, owner=found.owner)
-        return await found.run(request, sink, refuse=refuse)
+        return await found.run(request, sink, on_active, refuse=refuse)
 
     async def list_files(self, owner: int, session: str, path: str | None) -> Infos:
         files = await self.find(owner, session).list_files()

@@ -1,5 +1,5 @@
-/* The guest's own decisions (guest.c, exchange.c, life.c, pump.c, frame.c) under any daemon, any
- * program, and any order in which the kernel says what has happened.
+/* The guest's own decisions (guest.c, exchange.c, life.c, pump.c, streams.c, frame.c) under
+ * any daemon, any program, and any order in which the kernel says what has happened.
  *
  * There is no kernel: the calls that matter are answered here, out of the script. What
  * the guest writes is read as the daemon would read it, and must be what frame.h says:
@@ -53,11 +53,12 @@ static _Noreturn void fake_abort(void);
 #include "exchange.c"
 #include "life.c"
 #include "pump.c"
+#include "streams.c"
 
 #undef abort
 
 enum { OF_CONTROL = 100, OF_IN, OF_OUT, OF_ERR, OF_MESSAGE, OF_NOTE, OF_CODE, OF_WORK, OF_PUT,
-       OF_HELPER, OF_TEMPLATE };
+       OF_HELPER, OF_TEMPLATE, OF_HELD, OF_FIFO_IN, OF_FIFO };
 enum { INIT = 77, HELPER_PID, TEMPLATE_PID };
 enum { STEPS_MOST = 400 };
 
@@ -67,6 +68,7 @@ static struct {
 	bool helper;
 	size_t held[2]; /* what the program's pipes hold for certain */
 	bool noted;	/* the last that was read was a note */
+	int fifos;
 	int program; /* a wait status */
 	uint64_t now_us;
 } world;
@@ -78,7 +80,8 @@ static struct {
 	uint8_t heard[FRAME_HEADER + FRAME_PAYLOAD_MAX];
 	size_t used;
 	bool greeted, waits, running, impolite, silent;
-	uint64_t limit, out[2], stdin_sent, credit, noted;
+	uint64_t limit, out[2], stdin_sent, credit, noted, input_sent, input_credit;
+	uint32_t streams;
 	uint8_t flags;
 	unsigned int asked; /* FILE_ENDs that may come still */
 } peer;
@@ -105,6 +108,7 @@ static void say(uint8_t type, const void *payload, size_t length);
 static void hear(uint8_t type, const uint8_t *payload, size_t length)
 {
 	uint32_t credit;
+	struct input_credit taken;
 
 	switch (type) {
 	case EVT_HELLO:
@@ -129,6 +133,19 @@ static void hear(uint8_t type, const uint8_t *payload, size_t length)
 		memcpy(&credit, payload, sizeof(credit));
 		peer.credit += credit;
 		check(credit > 0 && peer.credit <= peer.stdin_sent);
+		break;
+	case EVT_STREAMS:
+		check(length == sizeof(credit));
+		memcpy(&credit, payload, sizeof(credit));
+		check(credit > 0 && credit <= peer.streams);
+		break;
+	case EVT_INPUT_CREDIT:
+		check(length == sizeof(taken));
+		memcpy(&taken, payload, sizeof(taken));
+		check(taken.bytes > 0 && taken.streams <= peer.streams);
+		if (taken.streams == peer.streams)
+			peer.input_credit += taken.bytes;
+		check(peer.input_credit <= peer.input_sent);
 		break;
 	case EVT_EXIT:
 		check(peer.running && length == sizeof(struct verdict));
@@ -198,8 +215,9 @@ static void think_of_something(struct script *script)
 {
 	static const uint8_t before[] = {CMD_CODE, CMD_MESSAGE, CMD_SIZE, CMD_PUT, CMD_DATA, CMD_GO,
 					 CMD_GO, CMD_GO};
-	static const uint8_t during[] = {CMD_STDIN, CMD_STDIN_EOF, CMD_KILL, CMD_INTERRUPT, CMD_PUT,
-					 CMD_DATA, CMD_PUT_END, CMD_LIST, CMD_READ};
+	static const uint8_t during[] = {CMD_STDIN, CMD_STDIN_EOF, CMD_STREAMS, CMD_INPUT,
+					 CMD_INPUT_EOF, CMD_KILL, CMD_INTERRUPT, CMD_PUT, CMD_DATA,
+					 CMD_PUT_END, CMD_LIST, CMD_READ};
 	static const uint8_t after[] = {CMD_LIST, CMD_READ, CMD_RELEASE, CMD_RELEASE};
 	static uint8_t payload[SCRIPT_MOST];
 	uint8_t choice = script_byte(script), type;
@@ -230,13 +248,15 @@ static void think_of_something(struct script *script)
 		peer.limit = go.output_limit;
 		peer.flags = go.flags;
 		peer.out[0] = peer.out[1] = peer.stdin_sent = peer.credit = 0;
+		peer.input_sent = peer.input_credit = peer.streams = 0;
 		say(type, &go, sizeof(go));
 		return;
 	}
 	length = type == CMD_SIZE ? sizeof(uint64_t) : script_length(script);
 	length = length < FRAME_PAYLOAD_MAX ? length : FRAME_PAYLOAD_MAX;
 	if (type != CMD_CODE && type != CMD_MESSAGE && type != CMD_SIZE && type != CMD_PUT &&
-	    type != CMD_DATA && type != CMD_STDIN && type != CMD_READ)
+	    type != CMD_DATA && type != CMD_STDIN && type != CMD_READ && type != CMD_STREAMS &&
+	    type != CMD_INPUT)
 		length = 0;
 	peer.asked += type == CMD_LIST || type == CMD_READ || type == CMD_PUT_END;
 	if (type == CMD_STDIN) {
@@ -244,6 +264,15 @@ static void think_of_something(struct script *script)
 		if (peer.stdin_sent + length > peer.credit + STDIN_WINDOW)
 			length = peer.credit + STDIN_WINDOW - peer.stdin_sent;
 		peer.stdin_sent += length;
+	}
+	if (type == CMD_INPUT) {
+		if (peer.input_sent + length > peer.input_credit + STDIN_WINDOW)
+			length = peer.input_credit + STDIN_WINDOW - peer.input_sent;
+		peer.input_sent += length;
+	}
+	if (type == CMD_STREAMS) {
+		peer.streams++;
+		peer.input_sent = peer.input_credit = 0;
 	}
 	memset(payload, 'a' + choice % 26, length);
 	/* A path stands behind what is said of its file. */
@@ -282,6 +311,12 @@ static ssize_t read_daemon(void *bytes, size_t length)
 	return (ssize_t)count;
 }
 
+/* Where the run under way prints to, and not one before it. */
+static bool prints(int fd)
+{
+	return fd >= 0 && (fd == guest.child.out[0] || fd == guest.child.out[1]);
+}
+
 static ssize_t fake_read(int fd, void *bytes, size_t length)
 {
 	size_t count;
@@ -289,21 +324,21 @@ static ssize_t fake_read(int fd, void *bytes, size_t length)
 	check(length > 0);
 	if (fd == STDIN_FILENO)
 		return read_daemon(bytes, length);
-	if (fd != OF_OUT && fd != OF_ERR && fd != OF_NOTE && fd != OF_HELPER)
+	if (fd != OF_OUT && fd != OF_ERR && fd != OF_NOTE && fd != OF_HELPER && fd < OF_FIFO)
 		return later_or(-1);
 	if (fd == OF_NOTE && guest.state == STARTING) {
 		memset(bytes, '\n', 1);
 		return 1;
 	}
-	if ((fd == OF_OUT || fd == OF_ERR) && guest.state == WAITING)
+	if (prints(fd) && guest.state == WAITING)
 		return later_or(-1); /* there is no program yet */
 	/* A note is read only when what was written before it has been. */
 	check(fd != OF_NOTE || guest.state != RUNNING || !(world.held[0] || world.held[1]));
 	world.noted = fd == OF_NOTE;
 	count = script_length(&the_script);
 	count = count < length ? count : length;
-	if (fd == OF_OUT || fd == OF_ERR) {
-		size_t *held = &world.held[fd == OF_ERR];
+	if (prints(fd)) {
+		size_t *held = &world.held[fd == guest.child.out[1]];
 
 		count = *held > 0 && count == 0 ? 1 : count;
 		*held -= count < *held ? count : *held;
@@ -314,10 +349,10 @@ static ssize_t fake_read(int fd, void *bytes, size_t length)
 
 static int fake_ioctl(int fd, unsigned long request, int *held)
 {
-	size_t *holds = &world.held[fd == OF_ERR];
+	size_t *holds = &world.held[fd == guest.child.out[1]];
 	size_t more = script_length(&the_script);
 
-	check(request == FIONREAD && (fd == OF_OUT || fd == OF_ERR));
+	check(request == FIONREAD && prints(fd));
 	if (world.noted) /* else it only asks whether to read on at once */
 		*holds = more > *holds ? more : *holds;
 	*held = (int)(more > *holds ? more : *holds);
@@ -330,8 +365,8 @@ static ssize_t fake_write(int fd, const void *bytes, size_t length)
 	size_t count = length;
 
 	check(fd >= 0);
-	if (fd == STDOUT_FILENO || fd == OF_IN) {
-		if (mood == 255 && fd == OF_IN) {
+	if (fd == STDOUT_FILENO || fd == OF_IN || fd == OF_FIFO_IN) {
+		if (mood == 255 && fd != STDOUT_FILENO) {
 			errno = EPIPE;
 			return -1;
 		}
@@ -537,6 +572,25 @@ int files_create(int work, const char *path, const struct put *put)
 	check(work == OF_WORK && *path);
 	errno = EACCES;
 	return script_byte(&the_script) < 200 ? OF_PUT : -1;
+}
+
+/* A number of its own for each that is read, as long as it is open. */
+int files_fifo(int work, const char *name, int flags, int *held)
+{
+	check(work == OF_WORK && *name);
+	*held = -1;
+	if (script_byte(&the_script) > 250)
+		return -1;
+	*held = OF_HELD;
+	if (flags == O_WRONLY)
+		return OF_FIFO_IN;
+	world.held[0] = world.held[1] = 0;
+	return OF_FIFO + world.fifos++;
+}
+
+void files_remove(int work, const char *name)
+{
+	check(work == OF_WORK && *name);
 }
 
 static int help(struct helper *helper)

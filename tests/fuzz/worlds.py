@@ -69,6 +69,8 @@ def decode(kind: int, payload: bytes) -> None:
         Event.CREDIT: frames.decode_credit,
         Event.FILE_END: frames.decode_error,
         Event.PUT_FAILED: frames.decode_error,
+        Event.STREAMS: frames.decode_streams,
+        Event.INPUT_CREDIT: frames.decode_input_credit,
         Event.HELLO: frames.decode_hello,
     }
     with contextlib.suppress(FrameError):
@@ -129,7 +131,7 @@ async def converse(chunks: Sequence[bytes]) -> None:
     conversation = Conversation(guest)
     guest.begin(conversation, b"")
     cell = Cell(guest, Nowhere(), 1, stream=True, keep=100, limit=100)
-    conversation.begin(cell, b"1")
+    conversation.begin(cell, "streams", b"1")
     for chunk in chunks:
         guest.stdout(chunk)
     guest.closed()

@@ -2,7 +2,8 @@
  *
  * "list FOLDER", "read FOLDER PATH [OFFSET LENGTH]": stdout is what the guest would
  * send, and the exit code the errno. "create FOLDER PATH [MODE [OFFSET]]", the mode in
- * octal: stdin goes into the file. */
+ * octal: stdin goes into the file. "fifo FOLDER NAME": stdin goes through a fifo that is
+ * made there, and is removed again. */
 #include "files.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,6 +56,22 @@ static int refuse_openat2(void)
 		       : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
+static int through_fifo(int work, const char *name)
+{
+	int held, end = files_fifo(work, name, O_RDONLY, &held);
+	struct stat status;
+
+	if (end < 0)
+		return errno;
+	if (fstatat(work, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISFIFO(status.st_mode))
+		return 206;
+	copy(STDIN_FILENO, held);
+	close_fd(&held);
+	copy(end, STDOUT_FILENO);
+	files_remove(work, name);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct helper helper = {.pid = -1, .pipe = -1};
@@ -83,6 +101,8 @@ int main(int argc, char **argv)
 		range.offset = strtoull(argv[4], NULL, 10);
 		range.length = strtoull(argv[5], NULL, 10);
 	}
+	if (argc == 4 && strcmp(argv[1], "fifo") == 0)
+		return through_fifo(work, argv[3]);
 	if (strcmp(argv[1], "list") == 0)
 		status = files_list(&helper, work, "main.py");
 	else

@@ -236,3 +236,19 @@ def test_nothing_is_laid_through_a_link_or_outside_of_the_folder(
     assert (work.parent / "secret").read_text() == "untouched"
     assert {each.name for each in work.parent.iterdir()} == {"work", "secret"}
     assert (work / "file").read_text() == "untouched"
+
+
+def test_a_fifo_is_made_and_removed_again(harness: Path, work: Path) -> None:
+    assert ask(harness, "fifo", work, ".run", stdin=b"content") == (b"content", 0)
+    assert list(work.iterdir()) == []
+
+
+def test_no_fifo_is_made_where_something_is(harness: Path, work: Path) -> None:
+    (work / "file").write_text("untouched")
+    (work / "link").symlink_to("../secret")
+    (work / "folder").mkdir()
+    for name in ("file", "link", "folder"):
+        assert ask(harness, "fifo", work, name) == (b"", errno.EEXIST)
+    assert (work / "file").read_text() == "untouched"
+    assert {each.name for each in work.iterdir()} == {"file", "link", "folder"}
+    assert ask(harness, "fifo", work, "x" * (NAME_MAX + 1)) == (b"", errno.ENAMETOOLONG)

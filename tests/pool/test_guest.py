@@ -293,3 +293,30 @@ async def test_a_run_that_was_forgotten_hears_nothing(watched: Watched) -> None:
     watched.guest.stdout(frame(Event.STDOUT, b"late"))
     watched.guest.close()
     assert watched.both.said == []
+
+
+async def test_output_is_that_of_the_streams_which_were_made_last(watched: Watched) -> None:
+    """What an earlier run left behind may be on its way still."""
+    watched.running()
+    taken: list[int] = []
+    for number in (1, 2):
+        watched.guest.make_streams("name", taken.append)
+        made = frame(Event.STREAMS, struct.pack("<I", number))
+        late, own = frame(Event.STDOUT, b"late"), frame(Event.STDOUT, b"own")
+        watched.guest.stdout(late + made + own)
+    assert [said for _, said in watched.both.said] == [b"own", b"own"]
+    watched.guest.stdout(frame(Event.INPUT_CREDIT, struct.pack("<II", 1, 5)))
+    watched.guest.stdout(frame(Event.INPUT_CREDIT, struct.pack("<II", 2, 7)))
+    assert taken == [7]
+
+
+async def test_what_is_written_together_goes_in_one_piece(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+    watched.running()
+    monkeypatch.setattr(watched.both, "write", pieces.append)
+    with watched.guest.together():
+        watched.guest.send_input(b"x")
+        watched.guest.end_input()
+    assert pieces == [encode(Command.INPUT, b"x") + encode(Command.INPUT_EOF)]

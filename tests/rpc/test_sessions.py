@@ -10,7 +10,7 @@ import pytest
 
 from sandboxd.config import LimitsConfig, LimitValues, QuotaConfig, SessionConfig, Size
 from sandboxd.errors import SessionNotFoundError
-from sandboxd.guest.frames import Event
+from sandboxd.guest.frames import STDIN_WINDOW, Event
 from sandboxd.run import live_session
 from sandboxd.run.conversation import Nowhere
 from sandboxd.run.plan import RunRequest
@@ -170,7 +170,7 @@ async def test_a_run_that_comes_as_the_process_ends_does_not_wait_for_an_end_of_
     found._talk.lost("the container has ended")
     request = RunRequest(owner=ROOT, language="python", code="")
     with pytest.raises(SessionNotFoundError, match="the container has ended"):
-        await found.run(request, Nowhere(), refuse=False)
+        await found.run(request, Nowhere(), lambda _: None, refuse=False)
 
 
 @pytest.mark.parametrize("said", ["rubbish", '{"run": 7, "exit_code": 0, "cpu": 0, "memory": 0}'])
@@ -181,20 +181,9 @@ async def test_a_driver_that_talks_rubbish_ends_the_session(
     assert (ended["status"], ended["state"]) == ("killed", "lost")
 
 
-async def test_the_end_of_a_run_may_be_told_again_but_not_without_end(
-    service: Service, wire: Wire, session: str
-) -> None:
-    end = 'note {"run": 1, "exit_code": 0, "cpu": 0, "memory": 0}'
-    await run(wire, session, end)
-    assert (await run(wire, session, "out on"))["stdout"] == "on\n"
-    await wire.answer(wire.run("\n".join([end] * 20), session=session))
-    await until(lambda: not service.sessions.list(ROOT), "the session is closed")
-
-
 @pytest.mark.parametrize(
     "params",
     [
-        {"stdin": {"stream": True}},
         {"network": True},
         {"read_only": False},
         {"reuse": "never"},
@@ -206,6 +195,25 @@ async def test_what_is_the_sessions_is_no_runs(
     wire: Wire, session: str, params: dict[str, Any]
 ) -> None:
     assert (await wire.error(wire.run("", session=session, **params)))["code"] == INVALID_PARAMS
+
+
+async def test_streamed_stdin_goes_to_the_run_and_is_told_as_it_is_taken(
+    wire: Wire, session: str
+) -> None:
+    for text in ("one", "two"):
+        identity = wire.run("cat\nout end", session=session, stdin={"stream": True})
+        wire.notify("run.input", id=identity, data=text)
+        wire.notify("run.input", id=identity, eof=True)
+        assert (await wire.result(identity))["stdout"] == f"{text}end\n"
+        taken = [each["taken"] for each in wire.events(identity, "run.stdin")]
+        assert sum(taken) == len(text)
+
+
+async def test_stdin_that_a_run_did_not_read_is_not_the_nexts(wire: Wire, session: str) -> None:
+    large = "x" * (3 * STDIN_WINDOW)
+    assert (await run(wire, session, "read 1\nout one", stdin=large))["stdout"] == "one\n"
+    assert (await run(wire, session, "cat\nout two", stdin="new "))["stdout"] == "new two\n"
+    assert (await run(wire, session, "cat\nout three"))["stdout"] == "three\n"
 
 
 async def test_limits_of_the_container_are_the_sessions_too(wire: Wire, session: str) -> None:

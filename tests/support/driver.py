@@ -27,6 +27,7 @@ async def drive(process: Process) -> int:
             await asyncio.wait([task])
         finally:
             task.cancel()
+            process.piece = None
         _tell(process, piece["run"], INTERRUPTED if task.cancelled() else task.result())
     return 0
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from sandboxd.engine.port import ContainerSpec, Receiver, Resources
 from sandboxd.guest.frames import STDIN_WINDOW, VERSION, Cause, Command, Event
-from tests.support.program import Events, Process, Program, Signalled, run_script
+from tests.support.program import Events, Process, Program, Signalled, Stdin, run_script
 from tests.support.work import Said, WorkFolder
 
 _BEFORE = {
@@ -160,6 +160,7 @@ class FakeGuest:
         self.work = WorkFolder()
         self._waits = False
         self._held = False
+        self._streams = 0
         self._inbox = bytearray()
         self._parts: dict[Command, bytearray] = {}
         self._task: asyncio.Task[None] | None = None
@@ -282,19 +283,30 @@ class FakeGuest:
             case Command.KILL if not self._temper.deaf:
                 self.end(Cause.KILLED)
             case Command.STDIN if process is not None:
-                self._take_stdin(process, payload)
+                self._take(process.stdin, payload)
             case Command.STDIN_EOF if process is not None:
-                process.stdin_ends = True
-                process.stdin_came.set()
+                process.stdin.end()
+            case Command.STREAMS if process is not None:
+                self._make_streams(process)
+            case Command.INPUT if process is not None:
+                self._take(process.input, payload)
+            case Command.INPUT_EOF if process is not None:
+                process.input.end()
 
-    def _take_stdin(self, process: Process, data: bytes) -> None:
-        if process.stdin_ends:
-            self.credit(len(data))
-            return
-        process.stdin += data
-        process.stdin_came.set()
-        if len(process.stdin) > STDIN_WINDOW:
+    def _take(self, stdin: Stdin, data: bytes) -> None:
+        stdin.feed(data)
+        if len(stdin.data) > STDIN_WINDOW:
             self._refuse("stdin past the window")
+
+    def _make_streams(self, process: Process) -> None:
+        self._streams += 1
+        number = self._streams
+
+        def taken(count: int) -> None:
+            self.say(Event.INPUT_CREDIT, struct.pack("<II", number, count))
+
+        process.input = Stdin(taken, ends=False)
+        self.say(Event.STREAMS, struct.pack("<I", number))
 
     def _refuse(self, why: str) -> None:
         self.faults.append(why)
@@ -315,6 +327,7 @@ class FakeGuest:
         code = self._parts.get(Command.CODE, bytearray()).decode()
         count, *fields = self._parts[Command.MESSAGE].decode().split("\0")[:-1]
         self._waits = False
+        self._streams = 0
         self.process = process = Process(self, code, limit, stdin=bool(payload[-1] & 1))
         process.args = fields[: int(count)]
         process.env = dict(pair.split("=", 1) for pair in fields[int(count) :])

@@ -30,6 +30,38 @@ class Signalled(Exception):  # noqa: N818 - it ends a program, and is no error
         self.number = number
 
 
+class Stdin:
+    """What came of a stdin and was not read yet."""
+
+    def __init__(self, taken: Callable[[int], None], *, ends: bool) -> None:
+        self.data = bytearray()
+        self.ends = ends
+        self.came = asyncio.Event()
+        self._taken = taken
+
+    def feed(self, data: bytes) -> None:
+        if self.ends:
+            self._taken(len(data))
+            return
+        self.data += data
+        self.came.set()
+
+    def end(self) -> None:
+        self.ends = True
+        self.came.set()
+
+    async def read(self, most: int) -> bytes:
+        """Some of it, once there is some; nothing at its end."""
+        while not self.data and not self.ends:
+            self.came.clear()
+            await self.came.wait()
+        data = bytes(self.data[:most])
+        del self.data[:most]
+        if data:
+            self._taken(len(data))
+        return data
+
+
 class Process:
     """A program under way, and what the guest counts of it."""
 
@@ -42,9 +74,9 @@ class Process:
         self.killed_by = signal.SIGKILL
         self.oom_kills = 0
         self.written = {Event.STDOUT: 0, Event.STDERR: 0}
-        self.stdin = bytearray()
-        self.stdin_ends = not stdin
-        self.stdin_came = asyncio.Event()
+        self.stdin = Stdin(guest.credit, ends=not stdin)
+        self.input = Stdin(lambda _: None, ends=True)
+        """In a session: the stdin of what runs there at the moment."""
         self.piece: asyncio.Task[int] | None = None
         """In a session: what runs there at the moment."""
         self.interrupts = 0
@@ -65,15 +97,7 @@ class Process:
         await asyncio.sleep(0)  # so that what is written piece by piece arrives so
 
     async def read(self, most: int = PAYLOAD_MAX) -> bytes:
-        """Some of stdin, once there is some; nothing at its end."""
-        while not self.stdin and not self.stdin_ends:
-            self.stdin_came.clear()
-            await self.stdin_came.wait()
-        data = bytes(self.stdin[:most])
-        del self.stdin[:most]
-        if data:
-            self.guest.credit(len(data))
-        return data
+        return await (self.stdin if self.piece is None else self.input).read(most)
 
     def interrupt(self) -> None:
         self.interrupts += 1

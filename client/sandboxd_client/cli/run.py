@@ -9,7 +9,7 @@ import sys
 
 from sandboxd_client._paths import default_socket_name
 from sandboxd_client.cli._local import find_files, put_files
-from sandboxd_client.cli._quick import QuickRun, to_wire
+from sandboxd_client.cli._quick import QuickRun
 from sandboxd_client.cli._terminal import (
     Interrupts,
     fill_closed,
@@ -111,10 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     fill_closed()
     code = _program(arguments)
     feeds = _feeds(arguments)
-    params = _params(arguments, code, streams_stdin=feeds and not arguments.session)
-    if feeds and arguments.session:  # whose runs are given it whole
-        with open(0, "rb", closefd=False) as stdin:
-            feeds, params["stdin"] = False, to_wire(stdin.read())
+    params = _params(arguments, code, streams_stdin=feeds)
     socket = arguments.socket or default_socket_name()
     files = find_files(arguments.files, arguments.file)
     running = QuickRun(socket, params, files=files)
@@ -210,13 +207,12 @@ def _program(arguments: argparse.Namespace) -> str:
 
 
 def _feeds(arguments: argparse.Namespace) -> bool:
-    """Whether our stdin is the program's: a run in a session, which gets it whole, is not
-    to wait for a terminal's end."""
+    """Whether our stdin is the program's."""
     if arguments.no_stdin or arguments.detach:
         return False
     if arguments.code is None and arguments.file in (None, "-"):
         return False  # it is the program
-    return may_read_stdin() and not (arguments.session and os.isatty(0))
+    return may_read_stdin()
 
 
 class _Place:

@@ -5,6 +5,7 @@
 require "json"
 
 module Sandboxd
+  DRIVER = self # no program finds it by its name
   VALUE_MOST = 100_000 # characters
   COMMANDS = STDIN.dup.binmode
   NOTES = IO.for_fd(4).then { |note| note.dup.tap { note.close } }
@@ -12,17 +13,72 @@ module Sandboxd
   PROCESS = Process.pid
   PLACE = TOPLEVEL_BINDING.dup
   STDOUT.sync = true
+  @ended = [] # groups of the threads that earlier runs have left
 
+  # Between two runs nothing that a thread ends or raises reaches this one.
   def self.serve
     Signal.trap("INT", "IGNORE")
     ended(0, 0, nil)
-    while (header = COMMANDS.gets)
-      command = JSON.parse(COMMANDS.read(header.to_i).force_encoding("UTF-8"))
-      status, value = guard(command)
-      [$stdout, $stderr].each { |stream| stream.flush rescue nil }
-      exit!(status) unless Process.pid == PROCESS # a fork of the program's came this far
-      ended(command["run"], status, value)
+    Thread.handle_interrupt(Object => :never) do
+      while (header = COMMANDS.gets)
+        command = JSON.parse(COMMANDS.read(header.to_i).force_encoding("UTF-8"))
+        open_streams(command["streams"])
+        begin_threads
+        status, value = guard(command)
+        [$stdout, $stderr].each { |stream| stream.flush rescue nil }
+        exit!(status) unless Process.pid == PROCESS # a fork of the program's came this far
+        ended(command["run"], status, value)
+      end
     end
+  end
+
+  # A thread that a run began, and all that begin in it, are of one group.
+  def self.begin_threads
+    forget_interrupts
+    @ended << Thread.main.group
+    @ended.select! { |group| group.list.any? { |thread| thread != Thread.main } }
+    ThreadGroup.new.add(Thread.main)
+    [STDOUT, STDERR].each { |stream| stream.extend(Timely) } if @ended.any?
+  end
+
+  def self.forget_interrupts
+    Thread.handle_interrupt(Object => :immediate) { Thread.pass }
+  rescue Exception
+    retry
+  end
+
+  def self.late?
+    @ended.include?(Thread.current.group)
+  end
+
+  # What threads of earlier runs print is nobody's.
+  module Timely
+    def write(*texts)
+      DRIVER.late? ? texts.sum { |text| text.to_s.bytesize } : super
+    end
+  end
+
+  # Of the stack a program sees its own part.
+  module OwnBacktrace
+    def backtrace(...) = DRIVER.own(super)
+    def backtrace_locations(...) = DRIVER.own(super)
+  end
+
+  module OwnCaller
+    def caller(start = 1, length = nil) = DRIVER.part(super(1), start, length)
+    def caller_locations(start = 1, length = nil) = DRIVER.part(super(1), start, length)
+  end
+
+  [Exception, Thread].each { |kind| kind.prepend(OwnBacktrace) }
+  [Kernel, Kernel.singleton_class].each { |kind| kind.prepend(OwnCaller) }
+
+  def self.own(frames)
+    frames&.reject { |frame| frame.to_s.start_with?(__FILE__, "/sandboxd/") }
+  end
+
+  def self.part(frames, start, length)
+    frames = own(frames)
+    start.is_a?(Range) ? frames[start] : frames[start, length || frames.size]
   end
 
   # Returns the status that a program of its own would exit with, and the value's text.
@@ -30,7 +86,7 @@ module Sandboxd
     begin
       Signal.trap("INT", @on_interrupt || "DEFAULT")
       note({ run: command["run"] })
-      [0, run(command)]
+      Thread.handle_interrupt(Object => :immediate) { [0, run(command)] }
     ensure
       @on_interrupt = Signal.trap("INT", "IGNORE")
     end
@@ -47,37 +103,26 @@ module Sandboxd
   def self.run(command)
     ENV.update(command["env"])
     ARGV.replace(command["args"])
-    stdin(command["stdin"].unpack1("m"))
-    value = PLACE.eval(command["code"], "<cell #{command["run"]}>")
+    $0 = "<cell #{command["run"]}>"
+    value = PLACE.eval(command["code"], $0)
     return if value.nil?
     text = value.inspect.encode("UTF-8", invalid: :replace, undef: :replace).scrub
     text.length > VALUE_MOST ? text[0, VALUE_MOST - 1] + "…" : text
   end
 
-  def self.stdin(data)
-    return STDIN.reopen("/dev/null") if data.empty?
-    reader, writer = IO.pipe(binmode: true)
-    feed = fork do # a pipe holds no more than the program has read
-      reader.close
-      writer.write(data) rescue nil
-      exit!
+  def self.open_streams(name)
+    [[STDIN, "r"], [STDOUT, "w"], [STDERR, "w"]].each_with_index do |(stream, mode), number|
+      stream.reopen("#{name}.#{number}", mode)
     end
-    Process.detach(feed)
-    writer.close
-    STDIN.reopen(reader)
-    reader.close
+    STDOUT.sync = STDERR.sync = true
+  rescue SystemCallError
+    # Those of the last run go on.
   ensure
     $stdin = STDIN
   end
 
   def self.report(error)
-    seen = error
-    while seen
-      frames = seen.backtrace&.grep_v(/\A(#{__FILE__}|\/sandboxd\/)/)
-      seen.set_backtrace(frames || [])
-      seen = seen.cause
-    end
-    if error.backtrace.empty? # of the text itself, which names its place
+    if error.backtrace.nil? || error.backtrace.empty? # of the text itself, which names its place
       $stderr.puts("#{error.message} (#{error.class})")
     else
       $stderr.write(error.full_message(highlight: false, order: :top))
@@ -97,4 +142,4 @@ module Sandboxd
   end
 end
 
-Sandboxd.serve
+Object.send(:remove_const, :Sandboxd).serve
