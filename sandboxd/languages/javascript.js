@@ -42,13 +42,14 @@
       process.env[name] = value;
     }
     if (process.env[SESSION] === undefined) fs.closeSync(NOTE);
-    delete process.env[SESSION];
   };
 
   const startAgain = () => {
     const { spawnSync } = require('child_process');
     const command = [...process.execArgv, ...process.argv.slice(1)];
-    const { status, signal } = spawnSync(process.execPath, command, { stdio: 'inherit' });
+    const note = process.env[SESSION] === undefined ? 'ignore' : NOTE;
+    const stdio = ['inherit', 'inherit', 'inherit', 'ignore', note];
+    const { status, signal } = spawnSync(process.execPath, command, { stdio });
     if (signal) process.kill(process.pid, signal);
     process.exit(status);
   };
@@ -101,6 +102,7 @@
     if (process.env[AGAIN] !== undefined) startAgain();
   }
   delete process.env[AGAIN];
+  delete process.env[SESSION];
   findModules();
 
   // Nothing is left of how this file was loaded.
