@@ -22,7 +22,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TimeZone;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import javax.lang.model.element.Element;
 import javax.lang.model.element.ElementKind;
@@ -39,7 +38,7 @@ class Runner {
     static final String NOTE = "/proc/self/fd/4";
     static final Path FOLDER = Path.of("/sandbox");
     static final Path PROGRAM = FOLDER.resolve("main.java");
-    static final String AGAIN = "SANDBOXD_AGAIN=";
+    static final String AGAIN = "SANDBOXD_AGAIN=1";
 
     static final List<String> OPTIONS =
         List.of("-d", "/tmp/classes", "-sourcepath", "/sandbox", "-g", "-proc:none");
@@ -127,13 +126,14 @@ class Runner {
         return sources;
     }
 
-    /** Returns the class to start, "" if there is none, or null if the texts do not compile. */
-    static String compile(List<Source> sources, List<String> errors) {
+    /** Returns the class to start, "" if there is none, or null if the texts do not compile.
+     *  After errors a pool is of no more use. */
+    static String compile(JavacTaskPool pool, List<Source> sources, List<String> errors) {
         DiagnosticListener<JavaFileObject> listener = found -> {
             if (found.getKind() == Diagnostic.Kind.ERROR)
                 errors.add(found.toString());
         };
-        String main = POOL.getTask(null, FILES, listener, OPTIONS, null, sources, Runner::generate);
+        String main = pool.getTask(null, FILES, listener, OPTIONS, null, sources, Runner::generate);
         return errors.isEmpty() ? main : null;
     }
 
@@ -185,8 +185,7 @@ class Runner {
     /** Another JVM finds the environment when it starts, and the message in a file. */
     static int startAgain(String[] fields) throws Exception {
         Path message = Path.of("/tmp/message");
-        Files.writeString(message, Stream.of(fields).filter(each -> !each.startsWith(AGAIN))
-            .collect(Collectors.joining("\0")));
+        Files.writeString(message, String.join("\0", fields).replace("\0" + AGAIN + "\0", "\0"));
         String script = "exec \"$@\" 3<\"$0\" 4>/proc/$PPID/fd/4";
         List<String> command = new ArrayList<>(List.of("sh", "-c", script, message.toString()));
         String classPath = System.getenv("CLASSPATH");
@@ -198,7 +197,7 @@ class Runner {
     }
 
     public static void main(String[] none) throws Throwable {
-        compile(List.of(new Source(PROGRAM, WARM_UP)), new ArrayList<>());
+        compile(POOL, List.of(new Source(PROGRAM, WARM_UP)), new ArrayList<>());
         OutputStream note = new FileOutputStream(NOTE);
         note.write('\n');
         String[] fields = Files.readString(Path.of(MESSAGE)).split("\0", -1);
@@ -206,14 +205,14 @@ class Runner {
         String[] arguments = Arrays.copyOfRange(fields, 1, 1 + count);
         List<String> variables = Arrays.asList(fields).subList(1 + count, fields.length - 1);
         setEnvironment(variables);
-        if (variables.stream().anyMatch(each -> each.startsWith(AGAIN)))
+        if (variables.contains(AGAIN))
             System.exit(startAgain(fields));
 
         List<Source> sources = sources();
         List<String> errors = new ArrayList<>();
-        String name = compile(sources, errors);
+        String name = compile(POOL, sources, errors);
         if (name == null && sources.size() > 1) // those that it does not use need not compile
-            name = compile(sources.subList(0, 1), new ArrayList<>());
+            name = compile(new JavacTaskPool(1), sources.subList(0, 1), new ArrayList<>());
         if (name == null) {
             errors.forEach(System.err::println);
             note.write("compile\n".getBytes());

@@ -35,6 +35,10 @@ C_ADD = '#include "util.h"\nint add(int a, int b) { return a + b; }\n'
 CPP_MAIN = (
     '#include <iostream>\n#include "util.h"\nint main() { std::cout << add(1, 2) << "\\n"; }\n'
 )
+JAVA_MAIN = (
+    "class Main { public static void main(String[] args) {"
+    " System.out.println(Util.add(1, 2) + util.End.END); } }\n"
+)
 
 
 class Case(Struct):
@@ -88,6 +92,26 @@ CASES = {
             "other.cpp": "int other() { return 0; }\n",
         },
     ),
+    "java: classes, packages and resources": Case(
+        "java",
+        JAVA_MAIN,
+        {
+            "helpers.java": "class Util { static int add(int a, int b) { return a + b; } }\n"
+            "class Other { public static void main(String[] args) {} }\n",
+            "util/End.java": "package util;\n\npublic class End { public static String END ="
+            ' new java.util.Scanner(End.class.getResourceAsStream("/end.txt")).next(); }\n',
+            "end.txt": ".",
+        },
+        "3.\n",
+    ),
+    "java: a source that is not used": Case(
+        "java",
+        JAVA_MAIN.replace("util.End.END", '""'),
+        {
+            "Util.java": "class Util { static int add(int a, int b) { return a + b; } }\n",
+            "UtilTest.java": "import org.junit.Test;\n\nclass UtilTest {}\n",
+        },
+    ),
     "rust: modules": Case(
         "rust",
         "mod util;\nmod deep;\n"
@@ -128,6 +152,12 @@ def test_all_files_of_a_program_are_built(client: Client, name: str) -> None:
             CPP_MAIN,
             {"util.h": C_HEADER, "src/util.cpp": C_ADD.replace("a +", "c +")},
             "/sandbox/src/util.cpp:2:32: error: \u2018c\u2019 was not declared",
+        ),
+        (
+            "java",
+            JAVA_MAIN,
+            {"util/End.java": "package util;\n\nclass End { int x = nosuch; }"},
+            "/sandbox/util/End.java:3: error: cannot find symbol",
         ),
         ("rust", "mod util;\nfn main() {}", {"util.rs": "nosuch"}, "--> /sandbox/util.rs:1:1"),
     ],
