@@ -20,12 +20,8 @@ _SEARCHED = 10_000
 
 
 def short(path: str) -> str:
-    """A path as reports write it: without the work folder before the program's own files.
-
-    A JavaScript module is `main.js` to its author, whatever name it runs under.
-    """
-    path = path.removeprefix("file://").removeprefix(_FOLDER).removeprefix("./")
-    return "main.js" if path == "main.mjs" else path
+    """A path as reports write it: without the work folder before the program's own files."""
+    return path.removeprefix("file://").removeprefix(_FOLDER).removeprefix("./")
 
 
 def whole(path: str) -> str:

@@ -1,9 +1,51 @@
-# Waits for the message, compiles the program and becomes it. Debugging information
-# is for tools that the program brings; gold links in a third of the usual time.
+# Waits for the message, compiles the program ($1) with all sources beside it and becomes
+# it. The options are those that the image's precompiled headers were made with; gold
+# links in a third of the usual time.
+program=/sandbox/$1
 echo >&4
 . /proc/self/fd/3
 exec 3<&-
-if ! gcc -std=gnu17 -O1 -g -Wall -fuse-ld=gold -o /tmp/main /sandbox/main.c -lm; then
+
+# Each source in its own language: g++ alone would take all of them for C++.
+compile_c() {
+    gcc @/sandboxd/c.options -Wall -iquote /sandbox -iquote /sandbox/include "$@"
+}
+compile_cpp() {
+    g++ @/sandboxd/cpp.options -Wall -iquote /sandbox -iquote /sandbox/include "$@"
+}
+link='-fuse-ld=gold -o /tmp/main /sandboxd/lines.o'
+
+# Names, as a compiler reads them from a file. A source that another one includes is a part
+# of that.
+find_sources() {
+    included=$(grep -rhoE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"[^"]*\.(c|cc|cpp|cxx)"' \
+        /sandbox | sed -E 's|.*["/](.*)"|! -name \1|')
+    find /sandbox -regextype egrep -regex ".*\.($1)" $included -printf '"%p"\n'
+}
+
+compile_all() {
+    find_sources c >/tmp/c.sources
+    find_sources 'cc|cpp|cxx' >/tmp/cpp.sources
+    if [ ! -s /tmp/cpp.sources ]; then
+        compile_c @/tmp/c.sources $link -lm
+    elif [ -s /tmp/c.sources ]; then
+        compile_c @/tmp/c.sources -r -nostdlib -o /tmp/c.o &&
+            compile_cpp @/tmp/cpp.sources /tmp/c.o $link
+    else
+        compile_cpp @/tmp/cpp.sources $link
+    fi
+}
+
+compile() {
+    set -- /sandbox/*
+    case $#$program in
+        1*.c) compile_c "$program" $link -lm ;;
+        1*) compile_cpp "$program" $link ;;
+        *) compile_all && rm -f /tmp/*.sources /tmp/c.o ;;
+    esac
+}
+
+if ! compile; then
     echo compile >&4
     exit 1
 fi

@@ -1,5 +1,8 @@
 // Run by `java` from its source. Holds the JVM and its compiler, both already awake,
 // until the program is there; then compiles and runs that in the same JVM.
+import com.sun.source.tree.ClassTree;
+import com.sun.source.tree.CompilationUnitTree;
+import com.sun.source.tree.Tree;
 import com.sun.source.util.JavacTask;
 import com.sun.tools.javac.api.JavacTaskPool;
 import java.io.FileOutputStream;
@@ -14,8 +17,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TimeZone;
+import java.util.stream.Stream;
 import javax.lang.model.element.Element;
 import javax.lang.model.element.ElementKind;
 import javax.lang.model.element.Modifier;
@@ -29,7 +36,9 @@ import javax.tools.ToolProvider;
 class Runner {
     static final String MESSAGE = "/proc/self/fd/3";
     static final String NOTE = "/proc/self/fd/4";
-    static final Path PROGRAM = Path.of("/sandbox/main.java");
+    static final Path FOLDER = Path.of("/sandbox");
+    static final Path PROGRAM = FOLDER.resolve("main.java");
+    static final String AGAIN = "SANDBOXD_AGAIN=1";
 
     static final List<String> OPTIONS =
         List.of("-d", "/tmp/classes", "-sourcepath", "/sandbox", "-g", "-proc:none");
@@ -47,17 +56,19 @@ class Runner {
 
     static volatile boolean failed;
 
-    /** The program's text; its file may hold a public class of any name. */
+    /** The text of a file, which may hold a public class of any name if it is the program. */
     static class Source extends SimpleJavaFileObject {
+        final Path path;
         final String text;
 
-        Source(String text) {
-            super(PROGRAM.toUri(), Kind.SOURCE);
+        Source(Path path, String text) {
+            super(path.toUri(), Kind.SOURCE);
+            this.path = path;
             this.text = text;
         }
 
         @Override public String getName() {
-            return PROGRAM.toString();
+            return path.toString();
         }
 
         @Override public CharSequence getCharContent(boolean ignoreEncodingErrors) {
@@ -65,7 +76,7 @@ class Runner {
         }
 
         @Override public boolean isNameCompatible(String name, Kind kind) {
-            return kind == Kind.SOURCE;
+            return kind == Kind.SOURCE && (path.equals(PROGRAM) || super.isNameCompatible(name, kind));
         }
     }
 
@@ -104,30 +115,48 @@ class Runner {
         throw (E) error;
     }
 
-    /** Returns the class to start, "" if there is none, or null if the text does not compile. */
-    static String compile(String text) {
-        List<String> errors = new ArrayList<>();
+    /** The program's text first, and with it that of every other source. */
+    static List<Source> sources() throws IOException {
+        List<Source> sources = new ArrayList<>(List.of(new Source(PROGRAM, Files.readString(PROGRAM))));
+        try (Stream<Path> paths = Files.walk(FOLDER)) {
+            for (Path path : (Iterable<Path>) paths::iterator)
+                if (path.toString().endsWith(".java") && !path.equals(PROGRAM))
+                    sources.add(new Source(path, Files.readString(path)));
+        }
+        return sources;
+    }
+
+    /** Returns the class to start, "" if there is none, or null if the texts do not compile.
+     *  After errors a pool is of no more use. */
+    static String compile(JavacTaskPool pool, List<Source> sources, List<String> errors) {
         DiagnosticListener<JavaFileObject> listener = found -> {
             if (found.getKind() == Diagnostic.Kind.ERROR)
                 errors.add(found.toString());
         };
-        List<Source> sources = List.of(new Source(text));
-        String main = POOL.getTask(null, FILES, listener, OPTIONS, null, sources, Runner::generate);
-        errors.forEach(System.err::println);
+        String main = pool.getTask(null, FILES, listener, OPTIONS, null, sources, Runner::generate);
         return errors.isEmpty() ? main : null;
     }
 
     static String generate(JavacTask task) {
         try {
             String main = "";
+            Set<String> own = new HashSet<>();
+            for (CompilationUnitTree file : task.parse())
+                if (file.getSourceFile().getName().equals(PROGRAM.toString()))
+                    file.getTypeDecls().forEach(type -> own.add(nameOf(file, type)));
             for (Element type : task.analyze())
-                if (hasMain(type) && (main.isEmpty() || type.getModifiers().contains(Modifier.PUBLIC)))
+                if (own.contains(type.toString()) && hasMain(type) && (main.isEmpty() || type.getModifiers().contains(Modifier.PUBLIC)))
                     main = type.toString();
             task.generate();
             return main;
         } catch (IOException error) {
             throw new UncheckedIOException(error);
         }
+    }
+
+    static String nameOf(CompilationUnitTree file, Tree type) {
+        String name = type instanceof ClassTree ? ((ClassTree) type).getSimpleName().toString() : "";
+        return file.getPackageName() == null ? name : file.getPackageName() + "." + name;
     }
 
     static boolean hasMain(Element type) {
@@ -148,20 +177,44 @@ class Runner {
         for (String pair : pairs) {
             String[] parts = pair.split("=", 2);
             ((Map<String, String>) behind.get(view)).put(parts[0], parts[1]);
+            if (parts[0].equals("TZ"))
+                TimeZone.setDefault(TimeZone.getTimeZone(parts[1]));
         }
     }
 
+    /** Another JVM finds the environment when it starts, and the message in a file. */
+    static int startAgain(String[] fields) throws Exception {
+        Path message = Path.of("/tmp/message");
+        Files.writeString(message, String.join("\0", fields).replace("\0" + AGAIN + "\0", "\0"));
+        String script = "exec \"$@\" 3<\"$0\" 4>/proc/$PPID/fd/4";
+        List<String> command = new ArrayList<>(List.of("sh", "-c", script, message.toString()));
+        String classPath = System.getenv("CLASSPATH");
+        for (String word : Files.readString(Path.of("/proc/self/cmdline")).split("\0"))
+            command.add(word.startsWith("/tmp/classes:") && classPath != null ? word + ":" + classPath : word);
+        ProcessBuilder builder = new ProcessBuilder(command).inheritIO();
+        builder.environment().remove("SANDBOXD_AGAIN");
+        return builder.start().waitFor();
+    }
+
     public static void main(String[] none) throws Throwable {
-        compile(WARM_UP);
+        compile(POOL, List.of(new Source(PROGRAM, WARM_UP)), new ArrayList<>());
         OutputStream note = new FileOutputStream(NOTE);
         note.write('\n');
         String[] fields = Files.readString(Path.of(MESSAGE)).split("\0", -1);
         int count = Integer.parseInt(fields[0]);
         String[] arguments = Arrays.copyOfRange(fields, 1, 1 + count);
-        setEnvironment(Arrays.asList(fields).subList(1 + count, fields.length - 1));
+        List<String> variables = Arrays.asList(fields).subList(1 + count, fields.length - 1);
+        setEnvironment(variables);
+        if (variables.contains(AGAIN))
+            System.exit(startAgain(fields));
 
-        String name = compile(Files.readString(PROGRAM));
+        List<Source> sources = sources();
+        List<String> errors = new ArrayList<>();
+        String name = compile(POOL, sources, errors);
+        if (name == null && sources.size() > 1) // those that it does not use need not compile
+            name = compile(new JavacTaskPool(1), sources.subList(0, 1), new ArrayList<>());
         if (name == null) {
+            errors.forEach(System.err::println);
             note.write("compile\n".getBytes());
             System.exit(1);
         }

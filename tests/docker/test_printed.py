@@ -23,6 +23,8 @@ class Ends(NamedTuple):
     """Ends by SIGKILL."""
     prompts: str
     """Prints a text without a newline, reads a line, prints what it read."""
+    timeout: float = 1.0
+    """Longer where it is to be compiled before."""
 
 
 ENDS = {
@@ -62,6 +64,21 @@ ENDS = {
         'print("before") os.execute("kill -9 $PPID")',
         'io.write("name? ") print(io.read()) print()',
     ),
+    "c": Ends(
+        '#include <stdio.h>\nint main(void) { puts("before"); for (;;); }',
+        '#include <signal.h>\n#include <stdio.h>\nint main(void) { puts("before"); raise(9); }',
+        '#include <stdio.h>\nint main(void) { char line[9]; printf("name? ");'
+        " puts(fgets(line, 9, stdin)); }",
+        timeout=5.0,
+    ),
+    "cpp": Ends(
+        '#include <iostream>\nint main() { std::cout << "before\\n"; for (;;) std::cin.good(); }',
+        "#include <csignal>\n#include <iostream>\n"
+        'int main() { std::cout << "before\\n"; raise(9); }',
+        "#include <cstdio>\n#include <iostream>\nint main() { std::string line;"
+        ' printf("name? "); std::getline(std::cin, line); std::cout << line << "\\n\\n"; }',
+        timeout=5.0,
+    ),
 }
 """Those whose runtime, told nothing, would keep what it prints to itself."""
 
@@ -80,7 +97,8 @@ def client(
 
 @each_language
 def test_what_was_printed_survives_a_timeout(client: Client, language: str) -> None:
-    result = client.run(language, ENDS[language].endless, limits=Limits(timeout=1.0))
+    program = ENDS[language]
+    result = client.run(language, program.endless, limits=Limits(timeout=program.timeout))
     assert (result.status, result.exit_code) == (Status.TIMEOUT, 124)
     assert result.stdout == "before\n"
 

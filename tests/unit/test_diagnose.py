@@ -77,7 +77,7 @@ def test_controls_in_the_code_do_not_reach_a_terminal() -> None:
     [
         ("/sandbox/main.py", 2, 3, Location("main.py", 2, 3)),
         ("main.py", 2, None, Location("main.py", 2)),
-        ("file:///sandbox/main.mjs", 1, 1, Location("main.js", 1, 1)),
+        ("file:///sandbox/main.js", 1, 1, Location("main.js", 1, 1)),
         ("/sandbox/main.py", 9, 3, Location("main.py", 3)),  # past the end: the last line
         ("/sandbox/main.py", 0, 1, None),
         ("/sandbox/main.py", 2, 99, Location("main.py", 2)),

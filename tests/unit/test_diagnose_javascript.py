@@ -94,8 +94,8 @@ def test_a_module_is_named_as_its_author_knows_it() -> None:
     told = failed(
         "javascript",
         "import fs from 'fs';\n\nfoo();\n",
-        "file:///sandbox/main.mjs:3\nfoo();\n^\n\nReferenceError: foo is not defined\n"
-        "    at file:///sandbox/main.mjs:3:1\n"
+        "file:///sandbox/main.js:3\nfoo();\n^\n\nReferenceError: foo is not defined\n"
+        "    at file:///sandbox/main.js:3:1\n"
         "    at ModuleJob.run (node:internal/modules/esm/module_job:195:25)\n"
         "    at async ModuleLoader.import (node:internal/modules/esm/loader:337:24)\n" + FOOTER,
     )
@@ -179,7 +179,7 @@ def test_a_restriction_may_stand_in_the_cause() -> None:
         (
             (
                 "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'axios' imported from "
-                "/sandbox/main.mjs"
+                "/sandbox/main.js"
             ),
             "import a from 'axios';\n",
             "no module `axios`",
@@ -187,7 +187,7 @@ def test_a_restriction_may_stand_in_the_cause() -> None:
         (
             (
                 "Error [ERR_MODULE_NOT_FOUND]: Cannot find module '/sandbox/util.js' imported from "
-                "/sandbox/main.mjs"
+                "/sandbox/main.js"
             ),
             "import a from './util.js';\n",
             "the file `./util.js`",
@@ -213,7 +213,7 @@ def test_a_name_that_a_module_does_not_export_is_an_import_error() -> None:
     told = failed(
         "javascript",
         "import { foo } from 'fs';\n",
-        "file:///sandbox/main.mjs:1\nimport { foo } from 'fs';\n         ^^^\n"
+        "file:///sandbox/main.js:1\nimport { foo } from 'fs';\n         ^^^\n"
         "SyntaxError: The requested module 'fs' does not provide an export named 'foo'\n"
         "    at ModuleJob._instantiate (node:internal/modules/esm/module_job:123:21)\n" + FOOTER,
     )

@@ -19,7 +19,8 @@ _AGAIN = re.compile(r"\tpanic: (?P<message>.*)")
 _SIGNAL = re.compile(r"(?P<name>SIG[A-Z]+): (?P<message>.*)")
 _GOROUTINE = re.compile(r"goroutine \d+ .*\[.*\]:|runtime stack:")
 _CALL = re.compile(r"(?:created by )?(?P<function>\S.*?)(?:\([^()]*\))?(?: in goroutine \d+)?")
-_AT = re.compile(r"\t(?P<path>\S+):(?P<line>\d{1,9})(?: .*)?")
+_AT = re.compile(r"\t(?:/usr/\w+/go(?:-[\d.]+)?/src/)?(?P<path>\S+):(?P<line>\d{1,9})(?: .*)?")
+"""Of a file of the standard library, without the folder that Go lies in."""
 _RECOVERED = re.compile(r" \[recovered\]$")
 _MISSING = re.compile(
     r"could not import (?P<name>\S+) \(|package (?P<other>\S+) is not in (?:std|GOROOT)|"
