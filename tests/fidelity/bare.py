@@ -1,0 +1,156 @@
+"""Programs in the same image without the sandbox: `docker run --network none`, the bare
+interpreter, and the limits that a run has by default.
+
+What a program does there is kept with the image's tag, since it can only change with
+the image, the program, or what stands in this folder on how it is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shlex
+import signal
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from sandboxd.config import LimitsConfig
+from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.run.limits import resolve, to_limits
+from sandboxd_client.protocol import EffectiveLimits
+from tests.fidelity.corpus import LANGUAGES, Corpus, Program
+from tests.fidelity.outcome import Outcome
+
+SOURCE = Path(__file__).with_suffix(".c")
+KEPT = Path(__file__).parents[2] / "build" / "fidelity"
+_COMPILE = ["-D_GNU_SOURCE", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
+_USER = 1000
+_TIMED_OUT = -1
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin",
+    "HOME": "/sandbox",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",
+}
+_CONFIG = LimitsConfig()
+
+
+def outcomes(language: str, corpus: Corpus, programs: Sequence[Program]) -> list[Outcome]:
+    """Of each program, in their order; from the last time where nothing has changed."""
+    tag = image_tag(Wanted(LANGUAGES[language]))
+    kept = [_kept(tag, corpus.bare, program) for program in programs]
+    missing = [at for at, file in enumerate(kept) if not file.exists()]
+    # One container has one set of limits.
+    batches: dict[EffectiveLimits, list[int]] = {}
+    for at in missing:
+        batches.setdefault(effective(programs[at]), []).append(at)
+    for limits, batch in batches.items():
+        found = _run(language, corpus.bare, limits, [programs[at] for at in batch])
+        for at, outcome in zip(batch, found, strict=True):
+            kept[at].parent.mkdir(parents=True, exist_ok=True)
+            kept[at].write_bytes(msgspec.msgpack.encode(outcome))
+    return [msgspec.msgpack.decode(file.read_bytes(), type=Outcome) for file in kept]
+
+
+def effective(program: Program) -> EffectiveLimits:
+    return resolve(program.limits, to_limits(_CONFIG.default), _CONFIG.max)
+
+
+def _kept(tag: str, bare: str, program: Program) -> Path:
+    """Where its outcome lies, named by all that it follows from."""
+    told = [
+        msgspec.json.encode([bare, program, effective(program)]),
+        *(path.read_bytes() for path in (SOURCE, Path(__file__))),
+    ]
+    digest = hashlib.sha256()
+    for part in told:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return KEPT / tag.replace("/", "-").replace(":", "-") / digest.hexdigest()[:24]
+
+
+def _run(
+    language: str, bare: str, limits: EffectiveLimits, programs: Sequence[Program]
+) -> list[Outcome]:
+    """One container for all of them: `bare.c` says why that is the same."""
+    with tempfile.TemporaryDirectory(prefix="sandboxd-bare-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        subprocess.run([*compiler, *_COMPILE, "-o", folder / "bare", SOURCE], check=True)
+        for number, program in enumerate(programs):
+            _lay_out(
+                folder / "programs" / str(number), LANGUAGES[language].code_name, bare, program
+            )
+        command = _docker_run(language, limits, folder, len(programs))
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"bare {language}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
+    stream = io.BytesIO(done.stdout)
+    return [_read(stream, LANGUAGES[language].code_name, program) for program in programs]
+
+
+def _docker_run(language: str, limits: EffectiveLimits, folder: Path, programs: int) -> list[str]:
+    cache = KEPT / "cache" / language
+    cache.mkdir(parents=True, exist_ok=True)
+    cache.chmod(0o777)
+    tmpfs = f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp}"
+    return [
+        *("docker", "run", "--rm", "--network=none", "--hostname=sandbox", "--read-only"),
+        *(f"--user={_USER}:{_USER}", "--workdir=/sandbox"),
+        *(f"--memory={limits.memory}", f"--memory-swap={limits.memory}"),
+        # The first process is not the program's.
+        *(f"--cpus={limits.cpus}", f"--pids-limit={limits.pids + 1}"),
+        *(f"--tmpfs=/sandbox:{tmpfs}", f"--tmpfs=/tmp:{tmpfs}", f"--shm-size={limits.tmp}"),
+        *(f"--ulimit=nofile={_CONFIG.nofile}", "--ulimit=core=0"),
+        *(f"--volume={folder}:/bare:ro", f"--volume={cache}:/cache"),
+        *(f"--env={name}={value}" for name, value in _ENVIRONMENT.items()),
+        *("--entrypoint=/bare/bare", image_tag(Wanted(LANGUAGES[language]))),
+        *(str(programs), str(round(limits.timeout * 1000))),
+    ]
+
+
+def _lay_out(folder: Path, code_name: str, bare: str, program: Program) -> None:
+    """What the container reads of one program: its files, its command and its stdin."""
+    for path, text in {code_name: program.code, **program.files}.items():
+        file = folder / "work" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (folder / "stdin").write_text(program.stdin or "")
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in program.env.items()]
+    command = "\n".join([*exports, f"set -- {shlex.join(program.args)}", bare])
+    (folder / "command").write_text(command)
+
+
+def _read(stream: io.BytesIO, code_name: str, program: Program) -> Outcome:
+    status, *sizes = map(int, stream.readline().split())
+    stdout, stderr, packed = (stream.read(size) for size in sizes)
+    exit_code, name = 124, ""
+    if status != _TIMED_OUT:
+        exit_code = os.waitstatus_to_exitcode(status)
+        if exit_code < 0:
+            name = signal.Signals(-exit_code).name
+            exit_code = 128 - exit_code
+    given = {code_name: program.code, **program.files}
+    return Outcome(stdout, stderr, exit_code, name, left(_unpack(packed), given))
+
+
+def _unpack(packed: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        files = ((member, archive.extractfile(member)) for member in archive if member.isreg())
+        return {member.name.removeprefix("./"): file.read() for member, file in files if file}
+
+
+def left(files: dict[str, bytes], given: dict[str, str]) -> dict[str, bytes]:
+    """Those that are the program's doing."""
+    return {
+        path: data
+        for path, data in files.items()
+        if path not in given or data != given[path].encode()
+    }
