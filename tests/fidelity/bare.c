@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { OUT, ERR, STREAMS, ENDED = STREAMS, POLLED, TIMED_OUT = -1 };
+enum { INPUT_MOST = 1 << 16, HOUSEKEEPING = 60000 /* milliseconds */ };
 
 #define PROGRAMS "/bare/programs/"
 #define CLEAR                                                                                  \
@@ -59,10 +60,24 @@ static int take(int from, struct bytes *to) {
     return got > 0;
 }
 
-static void become(char *const command[], const char *input, int pipes[STREAMS][2]) {
-    int in = (int)must(open(input, O_RDONLY), input);
-    must(dup2(in, 0), "dup2");
-    must(close(in), "close");
+/* A pipe with what the file holds, which must fit into it, and then its end. */
+static int open_input(const char *path) {
+    static char data[INPUT_MOST];
+    int ends[2], file = (int)must(open(path, O_RDONLY), path);
+    must(pipe(ends), "pipe");
+    ssize_t size = must(read(file, data, sizeof data), "read");
+    if (size == sizeof data)
+        errno = EFBIG, fail(path);
+    if (write(ends[1], data, (size_t)size) != size)
+        fail("write");
+    must(close(file), "close");
+    must(close(ends[1]), "close");
+    return ends[0];
+}
+
+static void become(char *const command[], int input, int pipes[STREAMS][2]) {
+    must(dup2(input, 0), "dup2");
+    must(close(input), "close");
     for (int stream = OUT; stream < STREAMS; stream++) {
         must(dup2(pipes[stream][1], 1 + stream), "dup2");
         must(close(pipes[stream][0]), "close");
@@ -76,13 +91,15 @@ static void become(char *const command[], const char *input, int pipes[STREAMS][
 
 /* The status of waitpid, or TIMED_OUT. Ends with the command's own process: what it left
  * is killed, as in a container whose first process it is. */
-static int run(char *const command[], const char *input, long long limit, struct bytes *got) {
+static int run(char *const command[], const char *given, long long limit, struct bytes *got) {
     int pipes[STREAMS][2], status = 0, timed_out = 0, open_streams = STREAMS, ended = 0;
     for (int stream = OUT; stream < STREAMS; stream++)
         must(pipe(pipes[stream]), "pipe");
+    int input = open_input(given);
     pid_t child = (pid_t)must(fork(), "fork");
     if (child == 0)
         become(command, input, pipes);
+    must(close(input), "close");
     struct pollfd polled[POLLED];
     for (int stream = OUT; stream < STREAMS; stream++) {
         must(close(pipes[stream][1]), "close");
@@ -144,13 +161,13 @@ int main(int argc, char **argv) {
         char *clear[] = {"sh", "-c", CLEAR, folder, NULL};
         char *command[] = {"sh", format("%s/command", folder), NULL};
         char *pack[] = {"tar", "-cf", "-", ".", NULL};
-        if (run(clear, "/dev/null", 60000, around) != 0) {
+        if (run(clear, "/dev/null", HOUSEKEEPING, around) != 0) {
             tell(&around[ERR]);
             return 1;
         }
         int status = run(command, input, atoi(argv[2]), program);
         around[OUT].size = around[ERR].size = 0;
-        if (run(pack, "/dev/null", 60000, around) != 0) {
+        if (run(pack, "/dev/null", HOUSEKEEPING, around) != 0) {
             tell(&around[ERR]);
             return 1;
         }

@@ -122,9 +122,10 @@ def _lay_out(folder: Path, code_name: str, bare: str, program: Program) -> None:
         file = folder / "work" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    (folder / "stdin").write_text(program.stdin or "")
+    (folder / "stdin").write_text(program.stdin)
     exports = [f"export {name}={shlex.quote(value)}" for name, value in program.env.items()]
-    command = "\n".join([*exports, f"set -- {shlex.join(program.args)}", bare])
+    # PWD is the shell's own.
+    command = "\n".join(["unset PWD", *exports, f"set -- {shlex.join(program.args)}", bare])
     (folder / "command").write_text(command)
 
 

@@ -57,7 +57,7 @@ class Program(Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, str] = {}
     args: list[str] = []
     env: dict[str, str] = {}
-    stdin: str | None = None
+    stdin: str = ""
     limits: Limits = Limits()
     session: bool = False
     """Whether it is also run in a session, where printing and ending mean the same."""

@@ -21,7 +21,7 @@ async def outcome(client: AsyncClient, case: Case, program: Program) -> Outcome:
     options: RunOptions = {
         "args": program.args,
         "env": program.env,
-        "stdin": program.stdin or "",
+        "stdin": program.stdin,
         "outputs": ["**"],
     }
     limits = structs.replace(program.limits, output=_CAPTURED)
