@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.run.limits import resolve, to_limits
 from sandboxd_client.protocol import EffectiveLimits
 from tests.fidelity.corpus import LANGUAGES, Corpus, Program
-from tests.fidelity.outcome import Outcome
+from tests.fidelity.outcome import Outcome, unlike_its_name
 
 SOURCE = Path(__file__).with_suffix(".c")
 KEPT = Path(__file__).parents[2] / "build" / "fidelity"
@@ -38,34 +38,49 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "TMPDIR": "/tmp",
 }
+_TMPFS = "rw,exec,nosuid,nodev,mode=1777"
 _CONFIG = LimitsConfig()
 
 
 def outcomes(language: str, corpus: Corpus, programs: Sequence[Program]) -> list[Outcome]:
     """Of each program, in their order; from the last time where nothing has changed."""
-    tag = image_tag(Wanted(LANGUAGES[language]))
-    kept = [_kept(tag, corpus.bare, program) for program in programs]
-    missing = [at for at, file in enumerate(kept) if not file.exists()]
+    tag = _image(language)
+    files = [_kept(tag, corpus, program) for program in programs]
+    found = {
+        at: msgspec.msgpack.decode(file.read_bytes(), type=Outcome)
+        for at, file in enumerate(files)
+        if file.exists()
+    }
     # One container has one set of limits.
     batches: dict[EffectiveLimits, list[int]] = {}
-    for at in missing:
+    for at in set(range(len(programs))) - set(found):
         batches.setdefault(effective(programs[at]), []).append(at)
     for limits, batch in batches.items():
-        found = _run(language, corpus.bare, limits, [programs[at] for at in batch])
-        for at, outcome in zip(batch, found, strict=True):
-            kept[at].parent.mkdir(parents=True, exist_ok=True)
-            kept[at].write_bytes(msgspec.msgpack.encode(outcome))
-    return [msgspec.msgpack.decode(file.read_bytes(), type=Outcome) for file in kept]
+        for at, outcome in zip(
+            batch, _run(language, corpus, limits, [programs[at] for at in batch]), strict=True
+        ):
+            found[at] = outcome
+            if not unlike_its_name(programs[at], outcome):
+                _keep(files[at], outcome)
+    return [found[at] for at in range(len(programs))]
+
+
+def prepare(language: str, corpus: Corpus, programs: Iterable[Program]) -> None:
+    """What is done once before these, with no limits, where one of them is to be run."""
+    tag = _image(language)
+    if corpus.prepare and not all(_kept(tag, corpus, program).exists() for program in programs):
+        command = [*_container(language), "--entrypoint=sh", tag, "-c", corpus.prepare]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
 
 
 def effective(program: Program) -> EffectiveLimits:
     return resolve(program.limits, to_limits(_CONFIG.default), _CONFIG.max)
 
 
-def _kept(tag: str, bare: str, program: Program) -> Path:
+def _kept(tag: str, corpus: Corpus, program: Program) -> Path:
     """Where its outcome lies, named by all that it follows from."""
     told = [
-        msgspec.json.encode([bare, program, effective(program)]),
+        msgspec.json.encode([corpus.prepare, corpus.bare, program, effective(program)]),
         *(path.read_bytes() for path in (SOURCE, Path(__file__))),
     ]
     digest = hashlib.sha256()
@@ -75,44 +90,57 @@ def _kept(tag: str, bare: str, program: Program) -> Path:
     return KEPT / tag.replace("/", "-").replace(":", "-") / digest.hexdigest()[:24]
 
 
+def _keep(file: Path, outcome: Outcome) -> None:
+    """Whole, also where two do the same."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as written:
+        written.write(msgspec.msgpack.encode(outcome))
+    Path(written.name).replace(file)
+
+
 def _run(
-    language: str, bare: str, limits: EffectiveLimits, programs: Sequence[Program]
+    language: str, corpus: Corpus, limits: EffectiveLimits, programs: Sequence[Program]
 ) -> list[Outcome]:
     """One container for all of them: `bare.c` says why that is the same."""
+    code_name = LANGUAGES[language].code_name
     with tempfile.TemporaryDirectory(prefix="sandboxd-bare-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         compiler = shlex.split(os.environ.get("CC", "cc"))
         subprocess.run([*compiler, *_COMPILE, "-o", folder / "bare", SOURCE], check=True)
         for number, program in enumerate(programs):
-            _lay_out(
-                folder / "programs" / str(number), LANGUAGES[language].code_name, bare, program
-            )
-        command = _docker_run(language, limits, folder, len(programs))
+            _lay_out(folder / "programs" / str(number), code_name, corpus.bare, program)
+        command = [
+            *_container(language, f",size={limits.tmp}"),
+            *(f"--memory={limits.memory}", f"--memory-swap={limits.memory}"),
+            # The first process is not the program's.
+            *(f"--cpus={limits.cpus}", f"--pids-limit={limits.pids + 1}"),
+            f"--shm-size={limits.tmp}",
+            f"--volume={folder}:/bare:ro",
+            "--entrypoint=/bare/bare",
+            *(_image(language), str(len(programs)), str(round(limits.timeout * 1000))),
+        ]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"bare {language}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
     stream = io.BytesIO(done.stdout)
-    return [_read(stream, LANGUAGES[language].code_name, program) for program in programs]
+    return [_read(stream, code_name, program) for program in programs]
 
 
-def _docker_run(language: str, limits: EffectiveLimits, folder: Path, programs: int) -> list[str]:
+def _image(language: str) -> str:
+    return image_tag(Wanted(LANGUAGES[language]))
+
+
+def _container(language: str, room: str = "") -> list[str]:
     cache = KEPT / "cache" / language
     cache.mkdir(parents=True, exist_ok=True)
     cache.chmod(0o777)
-    tmpfs = f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp}"
     return [
         *("docker", "run", "--rm", "--network=none", "--hostname=sandbox", "--read-only"),
-        *(f"--user={_USER}:{_USER}", "--workdir=/sandbox"),
-        *(f"--memory={limits.memory}", f"--memory-swap={limits.memory}"),
-        # The first process is not the program's.
-        *(f"--cpus={limits.cpus}", f"--pids-limit={limits.pids + 1}"),
-        *(f"--tmpfs=/sandbox:{tmpfs}", f"--tmpfs=/tmp:{tmpfs}", f"--shm-size={limits.tmp}"),
+        *(f"--user={_USER}:{_USER}", "--workdir=/sandbox", f"--volume={cache}:/cache"),
+        *(f"--tmpfs={folder}:{_TMPFS}{room}" for folder in ("/sandbox", "/tmp")),
         *(f"--ulimit=nofile={_CONFIG.nofile}", "--ulimit=core=0"),
-        *(f"--volume={folder}:/bare:ro", f"--volume={cache}:/cache"),
         *(f"--env={name}={value}" for name, value in _ENVIRONMENT.items()),
-        *("--entrypoint=/bare/bare", image_tag(Wanted(LANGUAGES[language]))),
-        *(str(programs), str(round(limits.timeout * 1000))),
     ]
 
 

@@ -71,6 +71,8 @@ class Corpus(Struct, frozen=True, forbid_unknown_fields=True):
     bare: str
     """Shell commands that run /sandbox/main.EXTENSION, with its arguments as "$@"."""
     program: list[Program]
+    prepare: str = ""
+    """Shell commands before all of them, such as what fills /cache, which they share."""
     names: list[tuple[str, str]] = []
     """What is named alike on both sides before they are compared, such as addresses:
     regular expressions, and what stands for each match."""

@@ -45,36 +45,63 @@ def daemon(folder: Path, languages: Iterable[str]) -> Iterator[RunningDaemon]:
         yield running
 
 
+Seen = Callable[[Case, Verdict], None]
+"""Told of each case as soon as both of its sides have ended."""
+
+
 async def compare(
-    corpora: dict[str, Corpus],
-    cases: Sequence[Case],
-    client: AsyncClient,
-    seen: Callable[[Case, Verdict], None],
+    corpora: dict[str, Corpus], cases: Sequence[Case], client: AsyncClient, seen: Seen
 ) -> None:
-    """Tells of each case as soon as both of its sides have ended."""
-    bare_slots, run_slots = asyncio.Semaphore(_CORES), asyncio.Semaphore(2 * _CORES)
-
-    async def bare_side(language: str, programs: Sequence[Program]) -> list[Outcome]:
-        async with bare_slots:
-            return await asyncio.to_thread(bare.outcomes, language, corpora[language], programs)
-
-    async def one(case: Case, program: Program, side: asyncio.Task[list[Outcome]], at: int) -> None:
-        try:
-            async with run_slots:
-                got = await sandboxed.outcome(client, case, program)
-            outside = (await side)[at]
-        except (SandboxError, RuntimeError) as error:
-            seen(case, Verdict([f"{type(error).__name__}: {error}"]))
-        else:
-            seen(case, judge(corpora[case.language], case, program, outside, got))
-
+    comparison = _Comparison(client, seen)
     async with asyncio.TaskGroup() as tasks:
-        for language, programs in _chunks(corpora, cases):
-            side = tasks.create_task(bare_side(language, programs))
-            for at, program in enumerate(programs):
-                for case in cases:
-                    if (case.language, case.program) == (language, program.name):
-                        tasks.create_task(one(case, program, side, at))
+        for language, corpus in corpora.items():
+            those = [case for case in cases if case.language == language]
+            tasks.create_task(comparison.language(language, corpus, those))
+
+
+class _Comparison:
+    """As much at once as this machine can, of all languages together."""
+
+    def __init__(self, client: AsyncClient, seen: Seen) -> None:
+        self._client = client
+        self._seen = seen
+        self._containers = asyncio.Semaphore(_CORES)
+        self._runs = asyncio.Semaphore(2 * _CORES)
+
+    async def language(self, name: str, corpus: Corpus, cases: Sequence[Case]) -> None:
+        wanted = {case.program for case in cases}
+        programs = [program for program in corpus.program if program.name in wanted]
+        await asyncio.to_thread(bare.prepare, name, corpus, programs)
+        async with asyncio.TaskGroup() as tasks:
+            for start in range(0, len(programs), _CHUNK):
+                chunk = programs[start : start + _CHUNK]
+                outside = tasks.create_task(self._bare(name, corpus, chunk))
+                for at, program in enumerate(chunk):
+                    for case in cases:
+                        if case.program == program.name:
+                            tasks.create_task(self._case(corpus, case, program, outside, at))
+
+    async def _bare(
+        self, language: str, corpus: Corpus, programs: Sequence[Program]
+    ) -> list[Outcome]:
+        async with self._containers:
+            return await asyncio.to_thread(bare.outcomes, language, corpus, programs)
+
+    async def _case(
+        self,
+        corpus: Corpus,
+        case: Case,
+        program: Program,
+        outside: asyncio.Task[list[Outcome]],
+        at: int,
+    ) -> None:
+        try:
+            async with self._runs:
+                got = await sandboxed.outcome(self._client, case, program)
+        except SandboxError as error:
+            self._seen(case, Verdict([f"{type(error).__name__}: {error}"]))
+        else:
+            self._seen(case, judge(corpus, case, program, (await outside)[at], got))
 
 
 def judge(corpus: Corpus, case: Case, program: Program, outside: Outcome, got: Outcome) -> Verdict:
@@ -87,13 +114,3 @@ def judge(corpus: Corpus, case: Case, program: Program, outside: Outcome, got: O
     outside, right, got = (named(each, corpus.names) for each in (outside, right, got))
     reason = "; ".join(each.reason for each in meant if each) if right != outside else ""
     return Verdict(differences(right, got), reason)
-
-
-def _chunks(
-    corpora: dict[str, Corpus], cases: Sequence[Case]
-) -> Iterator[tuple[str, Sequence[Program]]]:
-    for language, corpus in corpora.items():
-        names = {case.program for case in cases if case.language == language}
-        programs = [program for program in corpus.program if program.name in names]
-        for start in range(0, len(programs), _CHUNK):
-            yield language, programs[start : start + _CHUNK]
