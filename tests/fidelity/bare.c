@@ -4,7 +4,6 @@
  * A program is a child here and not the first process itself, which the kernel spares many
  * signals. All else is as if it had the container alone: no process and no file of one is
  * there when the next starts. A `docker run` for each would take most of the time. */
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -66,10 +65,8 @@ static int open_input(const char *path) {
     int ends[2], file = (int)must(open(path, O_RDONLY), path);
     must(pipe(ends), "pipe");
     ssize_t size = must(read(file, data, sizeof data), "read");
-    if (size == sizeof data)
-        errno = EFBIG, fail(path);
-    if (write(ends[1], data, (size_t)size) != size)
-        fail("write");
+    if (size == sizeof data || write(ends[1], data, (size_t)size) != size)
+        fail("stdin is longer than a pipe holds");
     must(close(file), "close");
     must(close(ends[1]), "close");
     return ends[0];

@@ -56,9 +56,8 @@ def outcomes(language: str, corpus: Corpus, programs: Sequence[Program]) -> list
     for at in set(range(len(programs))) - set(found):
         batches.setdefault(effective(programs[at]), []).append(at)
     for limits, batch in batches.items():
-        for at, outcome in zip(
-            batch, _run(language, corpus, limits, [programs[at] for at in batch]), strict=True
-        ):
+        ended = _run(language, corpus, limits, [programs[at] for at in batch])
+        for at, outcome in zip(batch, ended, strict=True):
             found[at] = outcome
             if not unlike_its_name(programs[at], outcome):
                 _keep(files[at], outcome)
@@ -69,8 +68,7 @@ def prepare(language: str, corpus: Corpus, programs: Iterable[Program]) -> None:
     """What is done once before these, with no limits, where one of them is to be run."""
     tag = _image(language)
     if corpus.prepare and not all(_kept(tag, corpus, program).exists() for program in programs):
-        command = [*_container(language), "--entrypoint=sh", tag, "-c", corpus.prepare]
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        _said([*_container(language), "--entrypoint=sh", tag, "-c", corpus.prepare])
 
 
 def effective(program: Program) -> EffectiveLimits:
@@ -120,11 +118,15 @@ def _run(
             "--entrypoint=/bare/bare",
             *(_image(language), str(len(programs)), str(round(limits.timeout * 1000))),
         ]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"bare {language}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
-    stream = io.BytesIO(done.stdout)
+        stream = io.BytesIO(_said(command))
     return [_read(stream, code_name, program) for program in programs]
+
+
+def _said(command: Sequence[str]) -> bytes:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{done.args}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
+    return done.stdout
 
 
 def _image(language: str) -> str:
