@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WITH_ENGINE := attack docker faults fuzz podman ray soak systemd/docker
+WITH_ENGINE := attack docker faults fidelity fuzz podman ray soak systemd/docker
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack faults fuzz soak bench-cluster clean
+.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack faults fidelity fuzz soak bench-cluster clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -56,6 +56,11 @@ endif
 # What an engine can do to a daemon, the long waits for deadlines among it.
 faults: setup
 	$(BIN)/pytest -m "" tests/faults
+
+# Programs as people write them, here and by plain `docker run`: how many do the same.
+# `make fidelity LANGUAGE=python` for one, `JSON=fidelity.json` to have the table in a file too.
+fidelity: setup
+	$(BIN)/python -m tests.fidelity $(if $(LANGUAGE),--language $(LANGUAGE)) $(if $(JSON),--json "$(JSON)")
 
 # Every fuzzer for as long as wanted; a finding stays among the seeds.
 SECONDS ?= 60
