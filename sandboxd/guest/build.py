@@ -12,15 +12,18 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = [
     "guest.c",
+    "start.c",
     "life.c",
     "pump.c",
     "child.c",
     "init.c",
+    "serve.c",
     "root.c",
     "machine.c",
     "enter.c",
     "template.c",
     "files.c",
+    "pass.c",
     "facts.c",
     "filter.c",
     "frame.c",

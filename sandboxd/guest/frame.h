@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-	FRAME_VERSION = 2,
+	FRAME_VERSION = 3,
 	FRAME_HEADER = 5,
 	FRAME_PAYLOAD_MAX = 65536,
 	OUTBOX_RESERVE = 4096, /* room that output leaves for all other frames */
@@ -25,7 +25,7 @@ enum command {
 	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */
 	CMD_PUT = 'P',	   /* path: make that file in the work folder, for DATA */
 	CMD_DATA = 'D',	   /* bytes appended to that file */
-	CMD_PUT_END = 'Q', /* of a file that is put while the program runs: FILE_END answers */
+	CMD_PUT_END = 'Q', /* of a file that is put in a kept box: FILE_END answers */
 	CMD_GO = 'G',	   /* struct go: the run begins */
 	CMD_STDIN = 'I',   /* bytes for the program, within the window */
 	CMD_STDIN_EOF = 'E',
@@ -34,6 +34,7 @@ enum command {
 	CMD_LIST = 'L',	   /* say what is in the work folder */
 	CMD_READ = 'R',	   /* path: send that file */
 	CMD_RELEASE = 'F', /* a held run's files are not wanted any more */
+	CMD_AGAIN = 'A',   /* another interpreter in a kept box; MESSAGE and GO follow at once */
 };
 
 /* To the daemon. */
@@ -64,6 +65,7 @@ enum {
 	GO_STDIN = 1, /* stdin will follow; otherwise it is at its end at once */
 	GO_HOLD = 2,  /* keep the work folder after EXIT, until RELEASE */
 	GO_NOTES = 4, /* the program goes on talking in notes: there is no limit to them */
+	GO_KEEP = 8,  /* its box outlives it, with all files, for AGAIN; and is used by nobody else */
 };
 
 struct __attribute__((packed)) go {

@@ -72,6 +72,8 @@ static void write_all(int fd, const struct frame *frame, const char *what)
 {
 	ssize_t count = write(fd, frame->payload, frame->length);
 
+	if (count < 0 && errno == EPIPE && guest.kept)
+		return; /* it has ended before its run, which will be told */
 	if (count != (ssize_t)frame->length)
 		fatal("write %s: %s", what, count < 0 ? strerror(errno) : "no room");
 }
@@ -94,7 +96,7 @@ static void put_failed(const char *path)
 
 	close_fd(&guest.put);
 	guest.put_error = number;
-	if (guest.state == RUNNING)
+	if (guest.kept)
 		return; /* PUT_END asks */
 	memcpy(payload, &number, sizeof(number));
 	memcpy(payload + sizeof(number), path, length);
@@ -108,7 +110,7 @@ static void begin_put(const struct frame *frame)
 {
 	copy_path(frame, put_path);
 	close_fd(&guest.put);
-	if (guest.state == RUNNING)
+	if (guest.kept)
 		guest.put_error = 0;
 	guest.put = files_create(guest.child.work, put_path);
 	if (guest.put < 0)
@@ -129,14 +131,30 @@ static void continue_put(const struct frame *frame)
 	put_failed(put_path);
 }
 
-/* A run may end while this is on its way: then the file is of no interest any more. */
-static bool may_put(const struct frame *frame)
+/* Into a kept box at any time, and before it runs into any other. */
+static void may_put(const struct frame *frame)
 {
-	if (guest.state == DRAINING || guest.state == HELD || guest.state == LEAVING)
-		return false;
-	if (guest.state != RUNNING)
+	if (!guest.kept)
 		must_be(WAITING, frame);
+}
+
+/* False where another interpreter has ended in a kept box while this was on its way. */
+static bool may_prepare(const struct frame *frame)
+{
+	if (guest.kept)
+		return guest.state == STARTING || guest.state == WAITING;
+	must_be(WAITING, frame);
 	return true;
+}
+
+static void take_go(const struct go *go)
+{
+	if (guest.state == STARTING) {
+		guest.go = *go;
+		guest.go_waits = true;
+	} else if (guest.kept || !guest.put_error) {
+		begin_run(go);
+	} /* else the daemon was told, and gives this child up */
 }
 
 static void answer_with_files(const struct frame *frame)
@@ -172,8 +190,8 @@ static void obey(const struct frame *frame)
 		write_all(guest.child.code, frame, "the code");
 		break;
 	case CMD_MESSAGE:
-		must_be(WAITING, frame);
-		write_all(guest.child.message, frame, "the message");
+		if (may_prepare(frame))
+			write_all(guest.child.message, frame, "the message");
 		break;
 	case CMD_SIZE:
 		must_be(WAITING, frame);
@@ -183,24 +201,23 @@ static void obey(const struct frame *frame)
 		resize(bytes);
 		break;
 	case CMD_PUT:
-		if (may_put(frame))
-			begin_put(frame);
+		may_put(frame);
+		begin_put(frame);
 		break;
 	case CMD_DATA:
-		if (may_put(frame))
-			continue_put(frame);
+		may_put(frame);
+		continue_put(frame);
 		break;
 	case CMD_PUT_END:
 		close_fd(&guest.put);
-		guest.put_ended = guest.state == RUNNING;
+		guest.put_ended = guest.kept;
 		break;
 	case CMD_GO:
-		must_be(WAITING, frame);
 		if (frame->length != sizeof(go))
 			fatal("GO of %u bytes", frame->length);
 		memcpy(&go, frame->payload, sizeof(go));
-		if (!guest.put_error) /* the daemon was told, and gives this child up */
-			begin_run(&go);
+		if (may_prepare(frame))
+			take_go(&go);
 		break;
 	case CMD_STDIN:
 		take_stdin(frame->payload, frame->length);
@@ -214,7 +231,7 @@ static void obey(const struct frame *frame)
 			interrupt_child();
 		break;
 	case CMD_KILL:
-		if (guest.state == RUNNING)
+		if (under_way())
 			kill_child(CAUSE_KILLED);
 		break;
 	case CMD_LIST:
@@ -223,7 +240,13 @@ static void obey(const struct frame *frame)
 		break;
 	case CMD_RELEASE:
 		must_be(HELD, frame);
+		if (guest.kept)
+			fatal("RELEASE of a kept box");
 		guest.state = LEAVING;
+		break;
+	case CMD_AGAIN:
+		must_be(HELD, frame);
+		start_again();
 		break;
 	default:
 		fatal("unknown frame 0x%02x", frame->type);
