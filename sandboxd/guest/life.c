@@ -130,6 +130,8 @@ static void keep(void)
 
 void begin_run(const struct go *go)
 {
+	if (!guest.kept)
+		close_fd(&guest.put); /* into a kept box it may come at any time */
 	if (go->flags & GO_KEEP && !guest.kept)
 		keep();
 	guest.go = *go;
@@ -141,7 +143,6 @@ void begin_run(const struct go *go)
 	guest.gather_us = 0;
 	set_deadline(guest.go.timeout_ms);
 	close_fd(&guest.child.code);
-	close_fd(&guest.put);
 	if (!(guest.go.flags & GO_STDIN))
 		close_fd(&guest.child.in);
 	close_fd(&guest.child.message); /* this the runner waits for */

@@ -163,8 +163,8 @@ static void move_up(int control, struct ends *ends)
 
 static void begin_again(int control, struct life *life, struct ends *ends)
 {
-	/* Whatever the last program made of it. */
-	if (chmod(WORK_FOLDER, 0755) < 0)
+	/* Whatever the last program made of what was its own. */
+	if (life->namespaces && chmod(WORK_FOLDER, 0755) < 0)
 		fail(control, "open the work folder");
 	seal(control, life->namespaces, false); /* until the interpreter is in */
 	if (life->options->template)

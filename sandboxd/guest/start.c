@@ -170,7 +170,8 @@ static void renew_template(void)
 		;
 	close_fd(&guest.template.socket);
 	close_fd(&guest.template.words);
-	if (template_start(&guest.template, &guest.options, &guest.filter, false) < 0)
+	if (template_start(&guest.template, &guest.options, &guest.filter,
+			   guest.template.namespaces) < 0)
 		fatal("start the template again: %s", strerror(errno));
 }
 

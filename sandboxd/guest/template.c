@@ -76,7 +76,7 @@ int template_start(struct template *template, const struct options *options,
 	int words[2] = {-1, -1};
 	int file = filter_file(filter);
 
-	*template = (struct template){-1, -1, -1, false};
+	*template = (struct template){-1, -1, -1, false, namespaces};
 	if (file >= 0 && pipe2(words, O_CLOEXEC) == 0 &&
 	    fcntl(words[0], F_SETFL, O_NONBLOCK) == 0 &&
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0) {
@@ -119,6 +119,8 @@ int template_hear(struct template *template, struct template_report *report)
 
 	if (count < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	if (count != sizeof(*report))
+		return -1;
 	template->busy = false;
-	return count == sizeof(*report) ? 1 : -1;
+	return 1;
 }

@@ -30,9 +30,15 @@
     const [, name, value] = /^([^=]*)=([^]*)$/.exec(pair);
     process.env[name] = value;
   }
-  // A driver of sessions goes on with its notes.
-  if (process.env.SANDBOXD_SESSION === undefined) fs.closeSync(NOTE);
+  const session = process.env.SANDBOXD_SESSION !== undefined;
   delete process.env.SANDBOXD_SESSION;
+  if (session) { // its driver goes on with the notes, and is a script beside any package.json
+    const Module = require('module');
+    Module.runMain = () => {
+      const main = process.mainModule = new Module('.');
+      main._compile(fs.readFileSync(PROGRAM, 'utf8'), PROGRAM);
+    };
+  } else fs.closeSync(NOTE);
 
   // An ES module is told apart as newer Nodes do by themselves: it does not
   // compile as a script, and the error says why. This Node goes by the name,
