@@ -320,9 +320,19 @@ static void send_verdict(void)
 	set_deadline(TEARDOWN_MS);
 }
 
-/* What follows from where things stand, in the order of a life. Without namespaces
- * the init's end is the last time that all processes are killed: a helper that was
- * asked for at the verdict must not be among them. */
+/* Without namespaces the init's end is the last time that all processes are killed: a
+ * helper that was asked for at the verdict must not be among them. In a kept box nothing
+ * of one interpreter is told after its end, when the next may have begun. */
+static bool has_drained(void)
+{
+	if (guest.child.out[0] >= 0 || guest.child.out[1] >= 0 || guest.template.busy)
+		return false;
+	if (guest.kept)
+		return guest.child.note < 0;
+	return guest.namespaces || guest.child.init < 0;
+}
+
+/* What follows from where things stand, in the order of a life. */
 void follow_up(void)
 {
 	if (guest.credit > 0 && outbox_room(&guest.outbox) > 0) {
@@ -345,8 +355,7 @@ void follow_up(void)
 		send_event(EVT_FILE_END, &number, sizeof(number));
 	}
 	pass_note();
-	if (guest.state == DRAINING && guest.child.out[0] < 0 && guest.child.out[1] < 0 &&
-	    !guest.template.busy && (guest.namespaces || guest.kept || guest.child.init < 0))
+	if (guest.state == DRAINING && has_drained())
 		send_verdict();
 	if (guest.state == LEAVING && guest.child.init < 0) {
 		child_close(&guest.child);

@@ -200,11 +200,14 @@ static void say_go(struct script *script)
 	go.timeout_ms = script_byte(script) * 10u;
 	go.output_limit = script_byte(script);
 	go.flags = script_byte(script) & (GO_STDIN | GO_HOLD | GO_NOTES | GO_KEEP);
-	peer.keeps |= (go.flags & GO_KEEP) != 0;
 	peer.waits = false;
 	peer.running = true;
-	peer.limit = go.output_limit;
+	/* Another interpreter may end before it hears of its own. */
+	if (!peer.keeps || peer.limit < go.output_limit)
+		peer.limit = go.output_limit;
+	peer.keeps |= (go.flags & GO_KEEP) != 0;
 	peer.flags = go.flags;
+	peer.noted = 0;
 	peer.out[0] = peer.out[1] = peer.stdin_sent = peer.credit = 0;
 	say(CMD_GO, &go, sizeof(go));
 }
