@@ -196,9 +196,9 @@ class LiveSession(Session):
     def _what_went(self, verdict: Verdict) -> str:
         """With the interpreter that has ended."""
         if (why := self._why_over()) is not None:
-            return f"{why}: its variables and files are gone, and the session is closed"
+            return f"the session lost its variables and files, and is closed: {why}"
         why = self._talk.broken or _why(verdict)
-        return f"{why}: its variables are gone, its files are still there"
+        return f"the session lost its variables, and kept its files: {why}"
 
     async def _over(self, talk: Conversation) -> None:
         """An interpreter has ended, for whatever reason."""

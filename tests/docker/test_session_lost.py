@@ -110,7 +110,7 @@ def die(session: Session) -> RunResult:
 
 def check_lost(result: RunResult, why: str) -> None:
     assert result.state is State.LOST
-    assert result.lost == f"{why}: its variables are gone, its files are still there"
+    assert result.lost == f"the session lost its variables, and kept its files: {why}"
 
 
 def check_goes_on(session: Session) -> None:
@@ -199,8 +199,8 @@ def test_an_end_between_two_runs_is_told_with_the_next(python: Session) -> None:
         return lost[-1] is not None
 
     eventually(told, "the next run tells it")
-    ended = "its process ended (exit 3)"
-    assert lost[-1] == f"{ended}: its variables are gone, its files are still there"
+    kept = "the session lost its variables, and kept its files"
+    assert lost[-1] == f"{kept}: its process ended (exit 3)"
     check_goes_on(python)
 
 

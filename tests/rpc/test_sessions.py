@@ -39,6 +39,10 @@ async def kind_of(wire: Wire, identity: Any) -> str:
     return kind
 
 
+def lost(why: str) -> str:
+    return f"the session lost its variables, and kept its files: {why}"
+
+
 @pytest.fixture
 async def session(wire: Wire) -> str:
     return await open_session(wire)
@@ -104,10 +108,7 @@ async def test_one_that_does_not_obey_is_killed_and_another_begins_among_its_fil
     )
     assert (late["status"], late["exit_code"], late["state"]) == ("timeout", 124, "lost")
     assert [file["path"] for file in late["files"]] == ["a"]
-    assert late["lost"] == (
-        "its program did not end when it was interrupted: its variables are gone, its files "
-        "are still there"
-    )
+    assert late["lost"] == lost("its program did not end when it was interrupted")
     following = await run(wire, session, "show a")
     assert (following["stdout"], following["state"], following["lost"]) == ("kept", "kept", None)
 
@@ -163,7 +164,7 @@ async def test_the_end_of_its_process_is_the_runs_and_the_session_stays(
         ended = await run(wire, session, f"write a kept\nout before\n{code}")
         assert (ended["status"], ended["exit_code"], ended["state"]) == (status, exit_code, "lost")
         assert ended["stdout"] == "before\n"
-        assert ended["lost"] == f"{why}: its variables are gone, its files are still there"
+        assert ended["lost"] == lost(why)
     assert (await run(wire, session, "show a"))["stdout"] == "kept"
     (info,) = await wire.call("session.list")
     assert (info["session"], info["runs"]) == (session, 3)
@@ -188,9 +189,7 @@ async def test_a_process_that_ends_between_two_runs_is_told_of_with_the_next(
     await until(lambda: guest.process is None, "it has ended")
     following = await run(wire, session, "show a")
     assert (following["stdout"], following["state"]) == ("kept", "kept")
-    assert following["lost"] == (
-        "its process was ended by signal 9: its variables are gone, its files are still there"
-    )
+    assert following["lost"] == lost("its process was ended by signal 9")
     assert (await run(wire, session, ""))["lost"] is None
 
 
@@ -242,7 +241,7 @@ async def test_a_run_that_comes_as_the_process_ends_does_not_wait_for_an_end_of_
 async def test_a_driver_that_talks_rubbish_is_replaced(wire: Wire, session: str, said: str) -> None:
     ended = await run(wire, session, f"note {said}\nhang")
     assert (ended["status"], ended["state"]) == ("killed", "lost")
-    assert ended["lost"].startswith("its driver ")
+    assert ended["lost"].startswith(lost("its driver "))
     assert (await run(wire, session, "out on"))["stdout"] == "on\n"
 
 
@@ -253,7 +252,7 @@ async def test_the_end_of_a_run_may_be_told_again_but_not_without_end(
     await run(wire, session, end)
     assert (await run(wire, session, "out on"))["stdout"] == "on\n"
     ended = await run(wire, session, "\n".join([end] * 20))
-    assert ended["lost"].startswith("its driver told of a run that is not there: 1: ")
+    assert ended["lost"].startswith(lost("its driver told of a run that is not there: 1"))
 
 
 @pytest.mark.parametrize(

@@ -282,8 +282,8 @@ def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
     for name, cut in result["truncated"].items():
         if cut:
             sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
-    if result.get("state") == "lost":
-        sys.stderr.write("sandbox: the session is lost\n")
+    if lost := result.get("lost"):
+        sys.stderr.write(f"sandbox: {lost}\n")
     if verbose:
         usage = result["usage"]
         sys.stderr.write(
