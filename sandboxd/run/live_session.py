@@ -39,6 +39,7 @@ from sandboxd.run.plan import Plan, RunRequest, prepare
 from sandboxd.run.result import to_result
 from sandboxd.run.runner import Runner
 from sandboxd.run.session import Files, Session, SessionRequest
+from sandboxd.run.verdict import why_ended
 from sandboxd_client.protocol import (
     ContainerInfo,
     FileInfo,
@@ -191,13 +192,13 @@ class LiveSession(Session):
             verdict = ended.result()
         except SandboxdError as error:
             return f"its container was lost: {error}"
-        return _why(verdict) if verdict.cause == Cause.LOST else None
+        return why_ended(verdict) if verdict.cause == Cause.LOST else None
 
     def _what_went(self, verdict: Verdict) -> str:
         """With the interpreter that has ended."""
         if (why := self._why_over()) is not None:
             return f"the session lost its variables and files, and is closed: {why}"
-        why = self._talk.broken or _why(verdict)
+        why = self._talk.broken or why_ended(verdict)
         return f"the session lost its variables, and kept its files: {why}"
 
     async def _over(self, talk: Conversation) -> None:
@@ -394,15 +395,3 @@ class LiveSession(Session):
     async def _get(self, patterns: list[str], most: int) -> Collection:
         guest, life = self._lease.guest, self._talk.life
         return await collect(guest, life, patterns, most, self._runner.config.limits.files)
-
-
-def _why(verdict: Verdict) -> str:
-    if verdict.cause not in (Cause.EXITED, Cause.LOST):
-        return "its program did not end when it was interrupted"
-    if verdict.oom_kills:
-        return "its memory ran out"
-    if verdict.cause == Cause.LOST:
-        return "its namespace was lost"
-    if verdict.signal:
-        return f"its process was ended by signal {verdict.signal}"
-    return f"its process ended (exit {verdict.exit_code})"
