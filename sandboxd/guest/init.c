@@ -198,7 +198,7 @@ _Noreturn void be_init(int control, const struct options *options,
 	/* First, so that the guest has it before the program can say that it waits. */
 	send_report(control, &prepared, passed, 2);
 	if (!options->template)
-		start_program(control, &life, ends);
+		start_program(control, &life, ends, false);
 	/* Nothing but control stays open, or the program's pipes never end. */
 	if (dup2(control, 0) < 0 || syscall(SYS_close_range, 1, LAST_FD, 0) < 0)
 		fail(control, "close descriptors");

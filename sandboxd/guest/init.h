@@ -26,8 +26,9 @@ void must_mount(int control, const char *source, const char *target, const char 
 void make_folder(int control, const char *path, mode_t mode);
 void send_report(int control, const struct report *report, const int *fds, size_t count);
 
-/* serve.c: what an init does once its namespaces are made. */
-void start_program(int control, struct life *life, const struct ends *ends);
+/* serve.c: what an init does once its namespaces are made. A program that `stops` does so
+ * with all privileges given up, before the interpreter is executed. */
+void start_program(int control, struct life *life, const struct ends *ends, bool stops);
 _Noreturn void serve(int control, struct life *life);
 
 /* root.c: a root that the program can write to, on the tmpfs at /tmp. */

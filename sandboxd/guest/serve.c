@@ -39,7 +39,8 @@ static int reset_signals(void)
 }
 
 static _Noreturn void become_program(const struct options *options,
-				     const struct sock_fprog *filter, const struct ends *ends)
+				     const struct sock_fprog *filter, const struct ends *ends,
+				     bool stops)
 {
 	struct entrance entrance = {.step = "reset signals",
 				    .pidfd = -1,
@@ -54,6 +55,8 @@ static _Noreturn void become_program(const struct options *options,
 	long result = reset_signals() < 0 ? -errno : enter(&entrance);
 
 	if (result == 0) {
+		if (stops)
+			raise(SIGSTOP);
 		execvp(options->argv[0], options->argv);
 		entrance.step = options->argv[0];
 		result = -errno;
@@ -63,13 +66,13 @@ static _Noreturn void become_program(const struct options *options,
 	_exit(CANNOT_START);
 }
 
-void start_program(int control, struct life *life, const struct ends *ends)
+void start_program(int control, struct life *life, const struct ends *ends, bool stops)
 {
 	life->program = fork();
 	if (life->program < 0)
 		fail(control, "fork");
 	if (life->program == 0)
-		become_program(life->options, life->filter, ends);
+		become_program(life->options, life->filter, ends, stops);
 }
 
 /* waitpid(2) for anybody, which adds up what they have used. */
@@ -163,6 +166,8 @@ static void move_up(int control, struct ends *ends)
 
 static void begin_again(int control, struct life *life, struct ends *ends)
 {
+	int status;
+
 	/* Whatever the last program made of what was its own. */
 	if (life->namespaces && chmod(WORK_FOLDER, 0755) < 0)
 		fail(control, "open the work folder");
@@ -170,8 +175,16 @@ static void begin_again(int control, struct life *life, struct ends *ends)
 	if (life->options->template)
 		return;
 	move_up(control, ends);
-	start_program(control, life, ends);
+	start_program(control, life, ends, true);
 	close_ends(ends);
+	/* It may be a file that the last program has written: sealed before it is executed. */
+	if (waitpid(life->program, &status, WUNTRACED) < 0)
+		fail(control, "wait for the interpreter");
+	seal(control, life->namespaces, true);
+	if (!WIFSTOPPED(status))
+		finish(control, life, status);
+	else if (kill(life->program, SIGCONT) < 0)
+		fail(control, "let the interpreter go on");
 }
 
 static void obey(int control, struct life *life)

@@ -296,6 +296,22 @@ def test_a_root_that_can_be_written_to_stays_as_it_was(client: Client) -> None:
         assert session.run("open('/etc/mine').read()").value == "'mine'"
 
 
+IN_ITS_PLACE = r"""
+cp /bin/bash /bin/real; rm -f /bin/bash
+printf '#!/bin/sh\ntouch /tmp/ran; echo 500 > /proc/self/oom_score_adj; exec /bin/real "$@"' \
+    > /bin/bash
+chmod +x /bin/bash; kill -9 $$"""
+
+
+def test_what_was_put_in_the_place_of_an_interpreter_has_no_more_privileges(
+    client: Client,
+) -> None:
+    with client.session("bash", read_only=False) as session:
+        assert session.run(IN_ITS_PLACE).state is State.LOST
+        result = session.run("ls /tmp; cat /proc/self/oom_score_adj")
+        assert result.stdout == "ran\n1000\n"
+
+
 # --- files meanwhile ---
 
 
