@@ -370,12 +370,16 @@ int machine_prepare(bool share_net)
 	    lay_out() == 0 &&
 	    (share_net || mount(SHOWN "/hosts", "/etc/hosts", NULL, MS_BIND, NULL) == 0))
 		return 0;
-	/* A program without namespaces works in the folder that is covered now. */
 	int saved = errno;
-	while (umount2(SHOWN, MNT_DETACH) == 0)
-		;
+	machine_uncover();
 	errno = saved;
 	return -1;
+}
+
+void machine_uncover(void)
+{
+	while (umount2(SHOWN, MNT_DETACH) == 0)
+		;
 }
 
 /* --- in a child --- */

@@ -10,6 +10,9 @@
  * -1 with errno set. */
 int machine_prepare(bool share_net);
 
+/* Takes that off the folder in which a program without namespaces works. */
+void machine_uncover(void);
+
 /* As a run begins: the container's limits may have changed, and time has gone on. */
 void machine_refresh(void);
 

@@ -92,6 +92,7 @@ void do_without_namespaces(const struct report *report)
 	if (waitpid(guest.child.init, NULL, 0) < 0)
 		fatal("wait: %s", strerror(errno));
 	child_close(&guest.child);
+	machine_uncover();
 	guest.namespaces = false;
 	start_child();
 }

@@ -447,6 +447,10 @@ int machine_prepare(bool share_net)
 	return 0;
 }
 
+void machine_uncover(void)
+{
+}
+
 void machine_refresh(void)
 {
 }
