@@ -312,7 +312,7 @@ static void send_verdict(void)
 	streams_close();
 	verdict->oom_kills = oom_kills() - verdict->oom_kills;
 	send_event(EVT_EXIT, verdict, sizeof(*verdict));
-	if (guest.go.flags & (GO_HOLD | GO_KEEP)) {
+	if (guest.kept || guest.go.flags & GO_HOLD) {
 		guest.state = HELD;
 		return;
 	}

@@ -112,8 +112,8 @@
     receive();
     if (process.env[AGAIN] !== undefined) startAgain();
   }
-  findModules();
   if (process.env[SESSION] !== undefined) readAsScript();
+  findModules();
   delete process.env[AGAIN];
   delete process.env[SESSION];
 

@@ -415,7 +415,7 @@ static int fake_poll(struct pollfd *fds, nfds_t count, int timeout)
 	if (script_left(&the_script) == 0)
 		fake_exit(0);
 	for (nfds_t i = 0; i < count; i++)
-		fds[i].revents = fds[i].fd >= 0 && happens >> i & 1 ? fds[i].events : 0;
+		fds[i].revents = fds[i].fd >= 0 && happens >> i % 16 & 1 ? fds[i].events : 0;
 	return 1;
 }
 
