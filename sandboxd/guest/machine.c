@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -162,16 +163,30 @@ static void write_processors(FILE *out, const struct limits *limits)
 		fputs("0\n", out);
 }
 
+static void write_kernel(FILE *out, const struct limits *limits)
+{
+	struct utsname name;
+
+	(void)limits;
+	if (uname(&name) == 0)
+		fprintf(out, "%s\n", name.release);
+}
+
+static void write_host(FILE *out, const struct limits *limits)
+{
+	struct utsname name;
+
+	(void)limits;
+	if (uname(&name) == 0)
+		fprintf(out, "%s\n", name.nodename);
+}
+
 /* Names of IPv6 of their own: who asks for localhost gets the address that everybody
  * listens at. */
 static void write_hosts(FILE *out, const struct limits *limits)
 {
-	char name[HOST_NAME_MAX + 1];
-
-	(void)limits;
-	fputs("127.0.0.1\tlocalhost\n::1\tip6-localhost ip6-loopback\n", out);
-	if (gethostname(name, sizeof(name)) == 0)
-		fprintf(out, "127.0.1.1\t%s\n", name);
+	fputs("127.0.0.1\tlocalhost\n::1\tip6-localhost ip6-loopback\n127.0.1.1\t", out);
+	write_host(out, limits);
 }
 
 static void write_nothing(FILE *out, const struct limits *limits)
@@ -198,6 +213,8 @@ static const struct {
 	{"proc/loadavg", write_loadavg},
 	{"proc/vmstat", write_vmstat},
 	{"proc/swaps", write_swaps},
+	{"proc/sys/kernel/hostname", write_host},
+	{"proc/sys/kernel/osrelease", write_kernel},
 	{"proc" UUID, write_nothing}, /* the kernel's own is mounted there */
 	{"sys/devices/system/cpu/online", write_processors},
 	{"sys/devices/system/cpu/possible", write_processors},
