@@ -71,7 +71,8 @@ def understand(message):
     count, *fields = message.split(b"\0")[:-1]
     arguments, pairs = fields[: int(count)], fields[int(count) :]
     os.environb.update(pair.split(b"=", 1) for pair in pairs)
-    time.tzset()
+    if "TZ" in os.environ:
+        time.tzset()
     sys.argv = [PROGRAM, *map(os.fsdecode, arguments)]
 
 
@@ -177,8 +178,10 @@ def leave(status):
         atexit._run_exitfuncs()
         flush()
         gc.collect()
-        for name in [name for name, module in sys.modules.items() if is_of_program(module)]:
-            del sys.modules[name]
+        imported = [*sys.modules][KNOWN:] if len(sys.modules) > KNOWN else []
+        for name in ["__main__", *imported]:
+            if is_of_program(sys.modules[name]):
+                del sys.modules[name]
         gc.collect()
         flush()
     except BrokenPipeError:
@@ -237,6 +240,7 @@ else:
     if os.environ.pop(SESSION, None) is None:
         os.close(NOTE)
 sys.path[:0] = [FOLDER] * beside
+KNOWN = len(sys.modules)  # what comes later is behind these
 sys.argv[0] = PROGRAM
 sys.orig_argv = [COMMAND[0], *sys.argv]
 leave(execute())
