@@ -139,7 +139,7 @@ void begin_run(const struct go *go)
 	guest.verdict = (struct verdict){.oom_kills = oom_kills()};
 	guest.state = RUNNING;
 	if (guest.namespaces)
-		machine_refresh();
+		machine_follow_limits();
 	guest.started_us = now_us();
 	guest.gather_us = 0;
 	set_deadline(guest.go.timeout_ms);
@@ -147,6 +147,8 @@ void begin_run(const struct go *go)
 	if (!(guest.go.flags & GO_STDIN))
 		close_fd(&guest.child.in);
 	close_fd(&guest.child.message); /* this the runner waits for */
+	if (guest.namespaces)
+		machine_tell_time();
 }
 
 /* An init's death is the death of all in its pid namespace. Without one there is

@@ -16,12 +16,14 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 /* It lies where a child's work folder will cover it. */
 #define SHOWN WORK_FOLDER
 #define UUID "/sys/kernel/random/uuid"
+#define UPTIME "%lld.%02ld 0.00\n"
 #define SIZE "size=1m,nr_inodes=64,mode=0755"
 
 enum {
@@ -39,6 +41,8 @@ struct limits {
 static struct {
 	int folder; /* the files, by a way that can be written to; what children see cannot */
 	int cpu, memory; /* the container's limits, as its cgroup tells them */
+	int uptime;
+	struct limits real; /* what the machine has */
 	struct limits limits;
 	size_t count;
 	struct {
@@ -133,7 +137,7 @@ static void write_uptime(FILE *out, const struct limits *limits)
 	struct timespec up = since_boot();
 
 	(void)limits;
-	fprintf(out, "%lld.%02ld 0.00\n", (long long)up.tv_sec, up.tv_nsec / 10000000);
+	fprintf(out, UPTIME, (long long)up.tv_sec, up.tv_nsec / 10000000);
 }
 
 static void write_loadavg(FILE *out, const struct limits *limits)
@@ -162,16 +166,30 @@ static void write_processors(FILE *out, const struct limits *limits)
 		fputs("0\n", out);
 }
 
+static void write_kernel(FILE *out, const struct limits *limits)
+{
+	struct utsname name;
+
+	(void)limits;
+	if (uname(&name) == 0)
+		fprintf(out, "%s\n", name.release);
+}
+
+static void write_host(FILE *out, const struct limits *limits)
+{
+	struct utsname name;
+
+	(void)limits;
+	if (uname(&name) == 0)
+		fprintf(out, "%s\n", name.nodename);
+}
+
 /* Names of IPv6 of their own: who asks for localhost gets the address that everybody
  * listens at. */
 static void write_hosts(FILE *out, const struct limits *limits)
 {
-	char name[HOST_NAME_MAX + 1];
-
-	(void)limits;
-	fputs("127.0.0.1\tlocalhost\n::1\tip6-localhost ip6-loopback\n", out);
-	if (gethostname(name, sizeof(name)) == 0)
-		fprintf(out, "127.0.1.1\t%s\n", name);
+	fputs("127.0.0.1\tlocalhost\n::1\tip6-localhost ip6-loopback\n127.0.1.1\t", out);
+	write_host(out, limits);
 }
 
 static void write_nothing(FILE *out, const struct limits *limits)
@@ -198,6 +216,8 @@ static const struct {
 	{"proc/loadavg", write_loadavg},
 	{"proc/vmstat", write_vmstat},
 	{"proc/swaps", write_swaps},
+	{"proc/sys/kernel/hostname", write_host},
+	{"proc/sys/kernel/osrelease", write_kernel},
 	{"proc" UUID, write_nothing}, /* the kernel's own is mounted there */
 	{"sys/devices/system/cpu/online", write_processors},
 	{"sys/devices/system/cpu/possible", write_processors},
@@ -254,28 +274,38 @@ static uint64_t read_limit(int fd, uint64_t most, uint64_t *period)
 
 static struct limits read_limits(void)
 {
-	const long online = sysconf(_SC_NPROCESSORS_ONLN);
-	const uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t period = PERIOD_US;
 	uint64_t quota = read_limit(machine.cpu, INT64_MAX, &period);
 	uint64_t cpus = period ? quota / period + (quota % period > 0) : 1;
+	const struct limits *real = &machine.real;
 
 	return (struct limits){
-		.cpus = cpus < (uint64_t)online ? (long)cpus : online,
-		.memory_kib = read_limit(machine.memory, memory, NULL) / 1024,
+		.cpus = cpus < (uint64_t)real->cpus ? (long)cpus : real->cpus,
+		.memory_kib = read_limit(machine.memory, real->memory_kib * 1024, NULL) / 1024,
 	};
 }
 
-void machine_refresh(void)
+void machine_follow_limits(void)
 {
 	struct limits now = read_limits();
 
-	bool same = now.cpus == machine.limits.cpus && now.memory_kib == machine.limits.memory_kib;
-
+	if (now.cpus == machine.limits.cpus && now.memory_kib == machine.limits.memory_kib)
+		return;
 	machine.limits = now;
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		if ((!same || files[i].write == write_uptime) && write_one(i) < 0)
-			fatal("show the limits: %s", strerror(errno));
+	if (write_all() < 0)
+		fatal("show the limits: %s", strerror(errno));
+}
+
+/* Written over, never emptied: the program may be reading. */
+void machine_tell_time(void)
+{
+	char text[64];
+	struct timespec up = since_boot();
+	int length = snprintf(text, sizeof(text), UPTIME, (long long)up.tv_sec,
+			      up.tv_nsec / 10000000);
+
+	if (pwrite(machine.uptime, text, (size_t)length, 0) != length)
+		fatal("show the time: %s", strerror(errno));
 }
 
 /* --- in the guest's mount namespace --- */
@@ -352,6 +382,9 @@ static int lay_out(void)
 			return -1;
 	if (write_all() < 0)
 		return -1;
+	machine.uptime = openat(machine.folder, "proc/uptime", O_WRONLY | O_CLOEXEC);
+	if (machine.uptime < 0)
+		return -1;
 	/* On top of itself, for reading alone. */
 	if (mount(SHOWN, SHOWN, NULL, MS_BIND, NULL) < 0 ||
 	    mount(NULL, SHOWN, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | safe, NULL) < 0)
@@ -364,6 +397,11 @@ int machine_prepare(bool share_net)
 	machine.cpu = open_either("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
 	machine.memory = open_either("/sys/fs/cgroup/memory.max",
 				     "/sys/fs/cgroup/memory/memory.limit_in_bytes");
+	machine.real = (struct limits){
+		.cpus = sysconf(_SC_NPROCESSORS_ONLN),
+		.memory_kib = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+			      (uint64_t)sysconf(_SC_PAGESIZE) / 1024,
+	};
 	machine.limits = read_limits();
 	/* What is mounted from here on is the guest's and its children's alone. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && find_covered() == 0 &&

@@ -14,8 +14,11 @@ int machine_prepare(bool share_net);
  * covered by this. */
 void machine_withdraw(void);
 
-/* As a run begins: the container's limits may have changed, and time has gone on. */
-void machine_refresh(void);
+/* Before a run begins: the container's limits may have changed. */
+void machine_follow_limits(void);
+
+/* As a run begins, from which on time goes on. */
+void machine_tell_time(void);
 
 /* In a child, once its proc is mounted below `root` and before its work folder is. */
 void machine_show(int control, const char *root);

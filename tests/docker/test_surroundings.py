@@ -161,6 +161,12 @@ box = Box()
     assert client.run("python", code).stdout == "closed\n"
 
 
+def test_a_file_that_was_never_closed_has_its_content(client: Client) -> None:
+    """Also where a function keeps it in a cycle, which only a collection can take apart."""
+    code = 'f = open("f", "w")\ndef g(): return f\nf.write("content")'
+    assert [each.data for each in client.run("python", code, outputs=["f"]).files] == ["content"]
+
+
 # --- what an interpreter reads when it starts ---
 
 

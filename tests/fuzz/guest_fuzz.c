@@ -492,7 +492,11 @@ void machine_withdraw(void)
 {
 }
 
-void machine_refresh(void)
+void machine_follow_limits(void)
+{
+}
+
+void machine_tell_time(void)
 {
 }
 

@@ -227,7 +227,8 @@ for name in sorted(set(os.listdir("/proc")) - shown - kernel):
         print(name)
 for folder, _, files in os.walk("/proc/sys"):
     for name in files:
-        print(os.path.join(folder, name))
+        if name not in ("hostname", "osrelease"):
+            print(os.path.join(folder, name))
 print(sum(line.startswith("processor") for line in open("/proc/cpuinfo")), end=" ")
 print(open("/proc/meminfo").readline().split()[1], len(open("/proc/swaps").readlines()))
 """,
