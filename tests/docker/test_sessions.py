@@ -565,6 +565,16 @@ def test_a_repl_shows_values_and_output_and_passes_the_exit_code_on(daemon: Runn
     assert (ended.stdout, ended.returncode) == ("1\n2\n", 9)
 
 
+def test_a_repl_goes_on_among_its_files_where_its_interpreter_was_killed(
+    daemon: RunningDaemon,
+) -> None:
+    typed = "import os; open('kept', 'w').close()\nos.kill(os.getpid(), 9)\nopen('kept').read()\n"
+    shown = repl(daemon, "python", typed)
+    assert (shown.stdout, shown.returncode) == ("''\n", 0)
+    lost = "the session lost its variables, and kept its files"
+    assert shown.stderr == f"sandbox: {lost}: its process was ended by signal 9\n"
+
+
 def test_ctrl_c_interrupts_the_program_and_not_the_repl(daemon: RunningDaemon) -> None:
     with subprocess.Popen(
         [SANDBOX, "repl", "--socket", str(daemon.socket), "python"],

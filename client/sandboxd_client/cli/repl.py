@@ -66,7 +66,8 @@ def _its_name(client: Client, language: str) -> str:
 
 
 def _converse(session: Session, language: str, ask: Ask) -> int:
-    """Until it is left, or the session ends; returns the exit code of the last run."""
+    """Until it is left, or its interpreter has an end of its own; returns the exit code of
+    the last run."""
     code = 0
     for source in _sources(language, ask):
         if leaving := _LEAVE.fullmatch(source.strip()):
@@ -76,10 +77,10 @@ def _converse(session: Session, language: str, ask: Ask) -> int:
             code = 128 + signal.SIGINT
             continue
         code = result.exit_code
-        if result.state is State.LOST:
-            if result.status != "error" or result.signal is not None:
-                sys.stderr.write(f"sandbox: {result.lost}\n")
-            break
+        if result.state is State.LOST and result.status == "error" and result.signal is None:
+            break  # its interpreter has ended by itself
+        if result.lost is not None:
+            sys.stderr.write(f"sandbox: {result.lost}\n")
     return code
 
 
