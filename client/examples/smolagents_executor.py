@@ -18,7 +18,7 @@ from smolagents import PythonExecutor, Tool
 from smolagents.local_python_executor import CodeOutput
 from smolagents.tools import get_tools_definition_code
 
-from sandboxd_client import Client, RunResult, SandboxError, State, from_blob
+from sandboxd_client import Client, RunResult, SandboxError, from_blob
 
 # The answer leaves by a file, of which each step has one of its own.
 FINAL_ANSWER = """
@@ -68,7 +68,7 @@ class SandboxExecutor(PythonExecutor):  # type: ignore[misc]  # it comes without
         result = self._session.run(code, **options)
         if result.status == "ok":
             return result
-        lost = "\nThe session is lost." if result.state is State.LOST else ""
+        lost = f"\n{result.lost}" if result.lost else ""
         raise SandboxError(
             f"{result.status}, exit code {result.exit_code}\n{printed(result)}{lost}"
         )

@@ -528,7 +528,8 @@ class State(enum.StrEnum):
 
     KEPT = "kept"
     LOST = "lost"
-    """The session is closed."""
+    """Its interpreter has ended, with all variables. Its files are there, and the next run has
+    a new one. (`RunResult.lost` says so; where the container is lost, the session is closed.)"""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -557,6 +558,9 @@ class RunResult(Struct, frozen=True, kw_only=True):
     """In a session: what the last expression is, as the language prints it."""
     state: State | None = None
     """In a session: whether the next run finds what this one left."""
+    lost: str | None = None
+    """In a session: what has gone since the run before, and why, in words for people. Also with
+    `state` "kept", where the interpreter had ended before this run began."""
 
 
 class SessionOpened(Struct, frozen=True):

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "child.h"
 
+#include "pass.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -58,13 +60,22 @@ static int open_pipes(struct child *child)
 	return 0;
 }
 
-static void close_ends(struct ends *ends)
+void close_ends(struct ends *ends)
 {
 	close_fd(&ends->in);
 	close_fd(&ends->out);
 	close_fd(&ends->err);
 	close_fd(&ends->message);
 	close_fd(&ends->note);
+}
+
+static void close_streams(struct child *child)
+{
+	close_fd(&child->in);
+	close_fd(&child->out[0]);
+	close_fd(&child->out[1]);
+	close_fd(&child->message);
+	close_fd(&child->note);
 }
 
 int child_start(struct child *child, const struct options *options,
@@ -97,46 +108,45 @@ int child_start(struct child *child, const struct options *options,
 
 int child_report(struct child *child, struct report *report)
 {
-	struct iovec data = {report, sizeof(*report)};
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(2 * sizeof(int))];
-	} ancillary = {0};
-	struct msghdr message = {.msg_iov = &data,
-				 .msg_iovlen = 1,
-				 .msg_control = &ancillary,
-				 .msg_controllen = sizeof(ancillary)};
-	ssize_t count = recvmsg(child->control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	int passed[] = {child->code, child->work};
+	ssize_t count = pass_receive(child->control, report, sizeof(*report), passed, 2,
+				     MSG_DONTWAIT);
 
 	if (count < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	if (count != sizeof(*report))
+	if (count == 0)
 		return -1;
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(2 * sizeof(int))) {
-		memcpy(&child->code, CMSG_DATA(header), sizeof(int));
-		memcpy(&child->work, CMSG_DATA(header) + sizeof(int), sizeof(int));
-	}
+	child->code = passed[0];
+	child->work = passed[1];
 	return 1;
 }
 
 int child_order(const struct child *child, const struct order *order)
 {
-	ssize_t count = send(child->control, order, sizeof(*order), MSG_NOSIGNAL | MSG_DONTWAIT);
+	return pass_send(child->control, order, sizeof(*order), NULL, 0, MSG_DONTWAIT);
+}
 
-	return count == sizeof(*order) ? 0 : -1;
+int child_again(struct child *child, const struct options *options)
+{
+	const struct order order = {.kind = ORDER_AGAIN};
+	int result;
+
+	close_streams(child);
+	if (open_pipes(child) < 0)
+		return -1;
+	if (options->template)
+		return child_order(child, &order);
+	result = pass_send(child->control, &order, sizeof(order), (const int *)&child->ends, ENDS,
+			   MSG_DONTWAIT);
+	close_ends(&child->ends);
+	return result;
 }
 
 void child_close(struct child *child)
 {
 	close_fd(&child->control);
 	close_ends(&child->ends);
-	close_fd(&child->in);
-	close_fd(&child->out[0]);
-	close_fd(&child->out[1]);
-	close_fd(&child->message);
-	close_fd(&child->note);
+	close_streams(child);
 	close_fd(&child->code);
 	close_fd(&child->work);
 }

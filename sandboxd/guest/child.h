@@ -3,7 +3,8 @@
  * Its first process, the init (init.c), is this program too. It makes the
  * namespaces' mounts, reaps, and reports; it takes nothing from the program
  * but what the kernel says of it. The interpreter is started by the init, or
- * forked by a template (template.c) into the init's namespaces. */
+ * forked by a template (template.c) into the init's namespaces. In a session the
+ * init outlives it, and with the init all files: another one can follow. */
 #ifndef SANDBOXD_CHILD_H
 #define SANDBOXD_CHILD_H
 
@@ -41,6 +42,8 @@ struct ends {
 	int in, out, err, message, note;
 };
 
+enum { ENDS = sizeof(struct ends) / sizeof(int) };
+
 struct child {
 	pid_t init;
 	int control;	  /* reports of the init arrive here, orders leave */
@@ -60,6 +63,8 @@ enum report_kind {
 	REPORT_ENDED, /* every process of the namespace but the init is gone */
 };
 
+enum { FIRST_PID = 2 }; /* the program's in a new namespace, in which the init is 1 */
+
 struct report {
 	enum report_kind kind;
 	int value; /* errno when FAILED, a wait status when ENDED */
@@ -73,11 +78,15 @@ enum order_kind {
 	ORDER_RESIZE, /* the tmpfs is to have so many bytes */
 	ORDER_INTERRUPT,
 	ORDER_END,    /* the program has ended (a template said so) */
+	ORDER_KEEP,   /* the init is to outlive the program, for AGAIN */
+	ORDER_KILL,   /* what the init is to outlive; there is no answer but its end */
+	ORDER_AGAIN,  /* another interpreter; comes with its ends, unless a template forks it */
 };
 
 struct order {
 	enum order_kind kind;
 	int status;
+	pid_t program; /* SEAL: the one that a template has forked, as its namespace counts */
 	uint64_t bytes;
 };
 
@@ -94,8 +103,13 @@ int child_report(struct child *child, struct report *report);
 /* Returns 0, or -1 with errno set. */
 int child_order(const struct child *child, const struct order *order);
 
+/* Has a kept init begin another interpreter, at new pipes; REPORT_DONE will follow. A
+ * template then has to fork one. Returns 0, or -1 with errno set. */
+int child_again(struct child *child, const struct options *options);
+
 /* Closes every descriptor that is still open. */
 void child_close(struct child *child);
+void close_ends(struct ends *ends);
 
 /* Closes *fd if it is open and marks it closed. */
 void close_fd(int *fd);

@@ -1,5 +1,5 @@
 /* The daemon's commands on files of the work folder (files.h): laid with PUT and DATA,
- * before a run or during one; listed and read during one, or after it. */
+ * before a run, and in a kept box at any time; listed and read from its beginning on. */
 #define _GNU_SOURCE
 #include "guest.h"
 
@@ -33,7 +33,7 @@ static void put_failed(void)
 
 	close_fd(&guest.put);
 	guest.put_error = number;
-	if (guest.state == RUNNING)
+	if (guest.kept)
 		return; /* PUT_END asks */
 	memcpy(payload, &number, sizeof(number));
 	memcpy(payload + sizeof(number), put_path, length);
@@ -41,25 +41,21 @@ static void put_failed(void)
 	outbox_add(&guest.outbox, EVT_PUT_FAILED, payload, sizeof(number) + length);
 }
 
-/* A run may end while this is on its way: then the file is of no interest any more. */
-static bool may_put(const struct frame *frame)
+/* Into a kept box at any time, and before it runs into any other. */
+static void may_put(const struct frame *frame)
 {
-	if (guest.state == DRAINING || guest.state == HELD || guest.state == LEAVING)
-		return false;
-	if (guest.state != RUNNING)
+	if (!guest.kept)
 		must_be(WAITING, frame);
-	return true;
 }
 
 void begin_put(const struct frame *frame)
 {
 	struct put put;
 
-	if (!may_put(frame))
-		return;
+	may_put(frame);
 	take_apart(frame, &put, sizeof(put), put_path);
 	close_fd(&guest.put);
-	if (guest.state == RUNNING)
+	if (guest.kept)
 		guest.put_error = 0;
 	guest.put = files_create(guest.child.work, put_path, &put);
 	if (guest.put < 0)
@@ -70,8 +66,9 @@ void continue_put(const struct frame *frame)
 {
 	ssize_t count;
 
-	if (!may_put(frame) || guest.put < 0)
-		return; /* where it has failed, that was told */
+	may_put(frame);
+	if (guest.put < 0)
+		return; /* it has failed, and that was told */
 	count = write(guest.put, frame->payload, frame->length);
 	if (count == (ssize_t)frame->length)
 		return;
@@ -83,7 +80,7 @@ void continue_put(const struct frame *frame)
 void end_put(void)
 {
 	close_fd(&guest.put);
-	guest.put_ended = guest.state == RUNNING;
+	guest.put_ended = guest.kept;
 }
 
 /* --- listed and read --- */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-	FRAME_VERSION = 3,
+	FRAME_VERSION = 4,
 	FRAME_HEADER = 5,
 	FRAME_PAYLOAD_MAX = 65536,
 	OUTBOX_RESERVE = 4096, /* room that output leaves for all other frames */
@@ -25,7 +25,7 @@ enum command {
 	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */
 	CMD_PUT = 'P',	   /* struct put, path: lay that file in the work folder, of DATA */
 	CMD_DATA = 'D',	   /* bytes appended to that file */
-	CMD_PUT_END = 'Q', /* of a file that is put while the program runs: FILE_END answers */
+	CMD_PUT_END = 'Q', /* of a file that is put in a kept box: FILE_END answers */
 	CMD_GO = 'G',	   /* struct go: the run begins */
 	CMD_STDIN = 'I',   /* bytes for the program, within the window */
 	CMD_STDIN_EOF = 'E',
@@ -37,6 +37,7 @@ enum command {
 	CMD_LIST = 'L',	   /* say what is in the work folder */
 	CMD_READ = 'R',	   /* struct range, path: send that file, or a part of it */
 	CMD_RELEASE = 'F', /* a held run's files are not wanted any more */
+	CMD_AGAIN = 'A',   /* another interpreter in a kept box; MESSAGE and GO follow at once */
 };
 
 /* To the daemon. */
@@ -69,6 +70,7 @@ enum {
 	GO_STDIN = 1, /* stdin will follow; otherwise it is at its end at once */
 	GO_HOLD = 2,  /* keep the work folder after EXIT, until RELEASE */
 	GO_NOTES = 4, /* the program goes on talking in notes: there is no limit to them */
+	GO_KEEP = 8,  /* its box outlives it, with all files, for AGAIN; and is used by nobody else */
 };
 
 struct __attribute__((packed)) go {

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-VERSION = 3
+VERSION = 4
 PAYLOAD_MAX = 65536
 MESSAGE_MAX = 1024 * 1024
 """Bytes of arguments and environment: what the runner's pipe can hold."""
@@ -19,7 +19,7 @@ OUTPUT_FLOOD = 64
 _HEADER = struct.Struct("<IB")
 _GO = struct.Struct("<IQB")
 _SIZE = struct.Struct("<Q")
-_STDIN, _HOLD, _NOTES = 1, 2, 4
+_STDIN, _HOLD, _NOTES, _KEEP = 1, 2, 4, 8
 _VERDICT = struct.Struct("<BiiQQQQQI")
 _PUT = struct.Struct("<BHQ")
 _PUT_MODE, _PUT_AT = 1, 2
@@ -51,6 +51,7 @@ class Command(enum.IntEnum):
     LIST = ord("L")
     READ = ord("R")
     RELEASE = ord("F")
+    AGAIN = ord("A")
 
 
 class Event(enum.IntEnum):
@@ -140,14 +141,21 @@ def encode_read(path: str, offset: int = 0, length: int | None = None) -> bytes:
 
 
 def encode_go(
-    timeout: float, output_limit: int, *, stdin: bool, hold: bool = False, notes: bool = False
+    timeout: float,
+    output_limit: int,
+    *,
+    stdin: bool,
+    hold: bool = False,
+    notes: bool = False,
+    keep: bool = False,
 ) -> bytes:
     """The frame that begins a run.
 
     The timeout is in seconds; with `hold` its files can be had after its end, until
-    RELEASE; with `notes` there is no limit to what it notes.
+    RELEASE; with `notes` there is no limit to what it notes; with `keep` its box outlives
+    it, and AGAIN begins another interpreter there.
     """
-    flags = (_STDIN if stdin else 0) | (_HOLD if hold else 0) | (_NOTES if notes else 0)
+    flags = _STDIN * stdin | _HOLD * hold | _NOTES * notes | _KEEP * keep
     return encode(Command.GO, _GO.pack(max(1, round(timeout * 1000)), output_limit, flags))
 
 

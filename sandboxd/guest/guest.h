@@ -1,6 +1,6 @@
-/* What the parts of the guest share: guest.c has the loop and the daemon's
- * commands, exchange.c those on files, life.c the life of a child, pump.c the
- * bytes that flow, streams.c the pipes that a session's runs get for that. */
+/* What the parts of the guest share: guest.c has the loop, commands.c the daemon's
+ * commands, exchange.c those on files, start.c and life.c the life of a child, pump.c
+ * the bytes that flow, streams.c the pipes that a session's runs get for that. */
 #ifndef SANDBOXD_GUEST_H
 #define SANDBOXD_GUEST_H
 
@@ -30,7 +30,7 @@ enum state {
 	WAITING,  /* it waits; the daemon fills in files, code and message */
 	RUNNING,  /* from GO until its end is known */
 	DRAINING, /* all its processes are gone, what they wrote is not sent yet */
-	HELD,	  /* its verdict is sent, its files are still wanted */
+	HELD,	  /* its verdict is sent, its files are still wanted, or its whole box */
 	LEAVING,  /* its namespaces are being taken down */
 };
 
@@ -59,6 +59,8 @@ struct guest {
 	bool namespaces;
 	bool greeted;
 	bool welcome;
+	bool kept;     /* the child's box outlives its interpreters, from the first GO on */
+	bool go_waits; /* for another one to wait for it */
 	char reason[REASON_BYTES]; /* why there are no namespaces */
 	const char *oom_path;
 	struct options options;
@@ -79,7 +81,7 @@ struct guest {
 	uint8_t proof[4096];
 	int put;	     /* the file that DATA goes to, or -1 */
 	int put_error;	     /* errno of one that could not be laid; before GO: no run */
-	bool put_ended;	     /* while the program runs, and not told yet */
+	bool put_ended;	     /* in a kept box, and not told yet */
 	struct feed stdin;   /* in a session, what its driver is told */
 	struct feed input;   /* in a session, stdin of the run */
 	struct streams streams;
@@ -95,6 +97,8 @@ void send_event(enum event type, const void *payload, size_t length);
 /* Says what cannot be, and ends the process and with it the container. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* commands.c */
+void hear_daemon(void);
 /* Whatever does not fit the state ends the guest. */
 void must_be(enum state state, const struct frame *frame);
 
@@ -105,10 +109,25 @@ void end_put(void);
 void list_files(const struct frame *frame);
 void read_file(const struct frame *frame);
 
-/* life.c */
+/* start.c */
 void start_first_child(void);
 void start_child(void);
+void start_again(void);
+void prepared(void);
+void do_without_namespaces(const struct report *report);
 void runner_waits(const uint8_t *proof, size_t length);
+_Noreturn void child_failed(const char *what, int status);
+
+/* life.c */
+void set_deadline(uint64_t milliseconds);
+uint32_t oom_kills(void);
+/* Whether there is a program whose end EXIT will tell. */
+bool under_way(void);
+/* Gives the init an order and waits until it is done. False when the init is gone instead;
+ * where the program ends first that is seen to. */
+bool must_obey(const struct order *order, const char *what);
+/* The same of an order that was given. */
+bool await_done(const char *what);
 void resize(uint64_t bytes);
 void begin_run(const struct go *go);
 void interrupt_child(void);
@@ -125,6 +144,8 @@ void take_note(void);
 void pass_note(void);
 void pump_feed(struct feed *feed, int *fd);
 void pump_file(void);
+/* What it holds has no reader any more, and is not told of. */
+void reset_feed(struct feed *feed);
 void take_feed(struct feed *feed, int fd, const uint8_t *bytes, size_t length);
 
 /* streams.c */

@@ -3,6 +3,7 @@
 #include "enter.h"
 #include "init.h"
 #include "machine.h"
+#include "pass.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,29 +28,12 @@
 
 enum {
 	INNER_ID = 1000, /* the program's uid and gid as it sees them */
-	FIRST_PID = 2,
-	CANNOT_START = 127,
 };
 
-static void send_report(int control, const struct report *report, const int *fds, size_t count)
+void send_report(int control, const struct report *report, const int *fds, size_t count)
 {
-	struct iovec data = {(void *)report, sizeof(*report)};
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(2 * sizeof(int))];
-	} ancillary = {0};
-	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
-
-	if (count > 0) {
-		message.msg_control = &ancillary;
-		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		ancillary.header.cmsg_level = SOL_SOCKET;
-		ancillary.header.cmsg_type = SCM_RIGHTS;
-		ancillary.header.cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(&ancillary.header), fds, count * sizeof(int));
-	}
 	/* The guest is this process's only reader; without it there is no run. */
-	if (sendmsg(control, &message, MSG_NOSIGNAL) < 0)
+	if (pass_send(control, report, sizeof(*report), fds, count, 0) < 0)
 		_exit(1);
 }
 
@@ -184,165 +168,13 @@ static int make_code_file(int control, const struct options *options, bool names
 	return fd;
 }
 
-/* An interpreter finds them as any program does. One that is forked keeps what it has
- * set for itself. */
-static int reset_signals(void)
-{
-	sigset_t none;
-
-	for (int number = 1; number < SIGRTMIN; number++)
-		if (signal(number, SIG_DFL) == SIG_ERR && errno != EINVAL)
-			return -1;
-	return sigemptyset(&none) == 0 ? sigprocmask(SIG_SETMASK, &none, NULL) : -1;
-}
-
-static _Noreturn void become_program(const struct options *options,
-				     const struct sock_fprog *filter, const struct ends *ends)
-{
-	struct entrance entrance = {.step = "reset signals",
-				    .pidfd = -1,
-				    .in = ends->in,
-				    .out = ends->out,
-				    .err = ends->err,
-				    .message = ends->message,
-				    .note = ends->note,
-				    .prove = options->prove,
-				    .filter_length = filter->len,
-				    .filter = filter->filter};
-	long result = reset_signals() < 0 ? -errno : enter(&entrance);
-
-	if (result == 0) {
-		execvp(options->argv[0], options->argv);
-		entrance.step = options->argv[0];
-		result = -errno;
-	}
-	/* By now this is the program's stderr, which the guest reads. */
-	dprintf(STDERR_FILENO, "cannot start: %s: %s\n", entrance.step, strerror((int)-result));
-	_exit(CANNOT_START);
-}
-
-/* Everything in the namespace dies before its end is told: nobody is left to
- * hold a pipe open or to write one more byte. */
-static _Noreturn void finish(int control, int status)
-{
-	struct report report = {.kind = REPORT_ENDED, .value = status};
-	struct rusage usage;
-	pid_t pid;
-
-	if (TEARDOWN && kill(-1, SIGKILL) < 0 && errno != ESRCH)
-		fail(control, "kill what is left");
-	if (TEARDOWN)
-		do
-			pid = waitpid(-1, NULL, 0);
-		while (pid > 0 || errno == EINTR);
-	if (getrusage(RUSAGE_CHILDREN, &usage) < 0)
-		fail(control, "getrusage");
-	report.cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
-			(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-	report.rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
-	send_report(control, &report, NULL, 0);
-	_exit(0);
-}
-
-/* As Ctrl-C does at a terminal: to the process group that the program leads. One that
- * a template forked is the first in the namespace after this process; where there is no
- * namespace it is among all that there are, of which the others do not mind. */
-static void interrupt(int control, pid_t program, bool namespaces)
-{
-	pid_t target = program > 0 ? -program : namespaces ? -FIRST_PID : -1;
-
-	if (kill(target, SIGINT) < 0 && errno != ESRCH)
-		fail(control, "interrupt the program");
-}
-
-/* Before there is a program. It writes to no file in /proc from here on: it was offered
- * to the kernel for when memory runs out, and could take that back there. */
-static void seal(int control, bool namespaces)
-{
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		fail(control, "undumpable");
-	if (namespaces)
-		must_mount(control, NULL, "/proc", NULL,
-			   MS_REMOUNT | MS_BIND | MS_RDONLY | safe | MS_NOEXEC, NULL);
-}
-
-static void obey(int control, pid_t program, bool namespaces)
-{
-	struct report done = {.kind = REPORT_DONE};
-	struct order order;
-	char size[32];
-	ssize_t count = recv(control, &order, sizeof(order), 0);
-
-	if (count == 0)
-		_exit(1); /* the guest has gone, and so does all of this */
-	if (count != sizeof(order))
-		fail(control, "hear the guest");
-	switch (order.kind) {
-	case ORDER_SEAL:
-		seal(control, namespaces);
-		send_report(control, &done, NULL, 0);
-		break;
-	case ORDER_RESIZE:
-		snprintf(size, sizeof(size), "size=%llu", (unsigned long long)order.bytes);
-		must_mount(control, NULL, "/tmp", NULL, MS_REMOUNT | safe, size);
-		send_report(control, &done, NULL, 0);
-		break;
-	case ORDER_INTERRUPT:
-		interrupt(control, program, namespaces);
-		send_report(control, &done, NULL, 0);
-		break;
-	case ORDER_END:
-		finish(control, order.status);
-	}
-}
-
-static void reap(int control, int signals, pid_t program)
-{
-	struct signalfd_siginfo info;
-	int status;
-	pid_t pid;
-
-	if (read(signals, &info, sizeof(info)) < 0)
-		fail(control, "read a signal");
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == program)
-			finish(control, status);
-}
-
-static _Noreturn void serve(int control, int signals, pid_t program, bool namespaces)
-{
-	struct pollfd fds[] = {{control, POLLIN, 0}, {signals, POLLIN, 0}};
-
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			fail(control, "poll");
-		if (fds[0].revents)
-			obey(control, program, namespaces);
-		if (fds[1].revents)
-			reap(control, signals, program);
-	}
-}
-
-static int open_signals(int control)
-{
-	sigset_t set;
-	int fd;
-
-	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGCHLD) < 0)
-		fail(control, "signal set");
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (fd < 0)
-		fail(control, "signalfd");
-	return fd;
-}
-
 _Noreturn void be_init(int control, const struct options *options,
 		       const struct sock_fprog *filter, const struct ends *ends,
 		       bool namespaces)
 {
 	struct report prepared = {.kind = REPORT_PREPARED};
+	struct life life = {.options = options, .filter = filter, .namespaces = namespaces};
 	int passed[2];
-	pid_t program = -1;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		fail(control, "set the parent death signal");
@@ -368,15 +200,10 @@ _Noreturn void be_init(int control, const struct options *options,
 		fail(control, "open the work folder");
 	/* First, so that the guest has it before the program can say that it waits. */
 	send_report(control, &prepared, passed, 2);
-	if (!options->template) {
-		program = fork();
-		if (program < 0)
-			fail(control, "fork");
-		if (program == 0)
-			become_program(options, filter, ends);
-	}
+	if (!options->template)
+		start_program(control, &life, ends, false);
 	/* Nothing but control stays open, or the program's pipes never end. */
 	if (dup2(control, 0) < 0 || syscall(SYS_close_range, 1, LAST_FD, 0) < 0)
 		fail(control, "close descriptors");
-	serve(0, open_signals(0), program, namespaces);
+	serve(0, &life);
 }

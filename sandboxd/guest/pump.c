@@ -135,6 +135,13 @@ void pump_feed(struct feed *feed, int *fd)
 		close_fd(fd);
 }
 
+void reset_feed(struct feed *feed)
+{
+	feed->credit = 0;
+	feed->used = 0;
+	feed->ends = false;
+}
+
 void take_feed(struct feed *feed, int fd, const uint8_t *bytes, size_t length)
 {
 	if (guest.state != RUNNING)

@@ -76,8 +76,7 @@ void streams_make(const char *name)
 	close_fd(&streams->in);
 	streams->number++;
 	streams->told = false;
-	guest.input.used = guest.input.credit = 0;
-	guest.input.ends = false;
+	reset_feed(&guest.input);
 	snprintf(streams->name, sizeof(streams->name), "%s", name);
 	for (int i = 0; i < 3 && made; i++) {
 		ends[i] = files_fifo(guest.child.work, path_of(i).text, flags[i],
@@ -136,6 +135,8 @@ void streams_close(void)
 {
 	streams_opened();
 	close_fd(&guest.streams.in);
+	guest.streams.told = true;
+	reset_feed(&guest.input);
 	while (guest.streams.late_used > 0)
 		late_ended(guest.streams.late_used - 1);
 }

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "template.h"
 
+#include "pass.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -14,7 +16,6 @@
 #include <unistd.h>
 
 enum {
-	ENDS = 5,
 	CANNOT_START = 127,
 };
 
@@ -75,7 +76,7 @@ int template_start(struct template *template, const struct options *options,
 	int words[2] = {-1, -1};
 	int file = filter_file(filter);
 
-	*template = (struct template){-1, -1, -1, false};
+	*template = (struct template){-1, -1, -1, false, namespaces};
 	if (file >= 0 && pipe2(words, O_CLOEXEC) == 0 &&
 	    fcntl(words[0], F_SETFL, O_NONBLOCK) == 0 &&
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0) {
@@ -94,41 +95,21 @@ int template_start(struct template *template, const struct options *options,
 int template_fork(struct template *template, struct child *child,
 		  const struct options *options, bool namespaces)
 {
-	int fds[1 + ENDS];
+	int fds[PASS_MOST];
 	size_t count = 0;
 	char wishes[2] = {options->share_net, options->prove};
-	struct iovec data = {wishes, sizeof(wishes)};
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(fds))];
-	} ancillary = {0};
-	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &ancillary};
-	ssize_t sent;
 
 	if (namespaces) {
 		fds[count] = (int)syscall(SYS_pidfd_open, child->init, 0);
 		if (fds[count++] < 0)
 			return -1;
 	}
-	fds[count++] = child->ends.in;
-	fds[count++] = child->ends.out;
-	fds[count++] = child->ends.err;
-	fds[count++] = child->ends.message;
-	fds[count++] = child->ends.note;
-	message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-	ancillary.header.cmsg_level = SOL_SOCKET;
-	ancillary.header.cmsg_type = SCM_RIGHTS;
-	ancillary.header.cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(&ancillary.header), fds, count * sizeof(int));
-	sent = sendmsg(template->socket, &message, MSG_NOSIGNAL);
+	memcpy(fds + count, &child->ends, sizeof(child->ends));
+	count += ENDS;
+	template->busy = pass_send(template->socket, wishes, sizeof(wishes), fds, count, 0) == 0;
 	if (namespaces)
 		close_fd(&fds[0]);
-	close_fd(&child->ends.in);
-	close_fd(&child->ends.out);
-	close_fd(&child->ends.err);
-	close_fd(&child->ends.message);
-	close_fd(&child->ends.note);
-	template->busy = sent == sizeof(wishes);
+	close_ends(&child->ends);
 	return template->busy ? 0 : -1;
 }
 
@@ -138,6 +119,8 @@ int template_hear(struct template *template, struct template_report *report)
 
 	if (count < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	if (count != sizeof(*report))
+		return -1;
 	template->busy = false;
-	return count == sizeof(*report) ? 1 : -1;
+	return 1;
 }

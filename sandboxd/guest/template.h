@@ -12,6 +12,7 @@ struct template {
 	int socket;
 	int words; /* what it writes to its stderr */
 	bool busy; /* it waits for its last fork to end */
+	bool namespaces; /* it has what joining a child's takes */
 };
 
 /* Starts the template; returns 0, or -1 with errno set. */

@@ -11,6 +11,7 @@
   const packages = require('internal/modules/esm/package_config');
   const reader = require('internal/modules/package_json_reader');
   const FOLDER = '/sandbox';
+  const PROGRAM = `${FOLDER}/main.js`;
   const MESSAGE = 3;
   const NOTE = 4;
   const AGAIN = 'SANDBOXD_AGAIN'; // set where a variable counts at the start of Node alone
@@ -96,15 +97,26 @@
     };
   };
 
+  // A driver of sessions is a script, whatever a package.json beside it says.
+  const readAsScript = () => {
+    const { readPackageScope } = reader;
+    reader.readPackageScope = (file) => {
+      const found = readPackageScope(file);
+      if (!found || file !== PROGRAM) return found;
+      return { ...found, data: { ...found.data, type: 'none' } };
+    };
+  };
+
   if (isMainThread) process.chdir(FOLDER);
   if (isMainThread && process.env[AGAIN] === undefined) {
     rehearse();
     receive();
     if (process.env[AGAIN] !== undefined) startAgain();
   }
+  if (process.env[SESSION] !== undefined) readAsScript();
+  findModules();
   delete process.env[AGAIN];
   delete process.env[SESSION];
-  findModules();
 
   // Nothing is left of how this file was loaded.
   Module.builtinModules = Module.builtinModules.filter((name) => !name.startsWith('internal/'));

@@ -69,7 +69,7 @@ class Cell:
         )
         self.number = number
         self.end: Word | None = None
-        """What the driver said; None when the session ended instead."""
+        """What the driver said; None when its interpreter ended instead."""
         self.cause = Cause.EXITED
         """Why it was interrupted or killed, if it was."""
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -116,7 +116,7 @@ class Conversation:
         self.life = ActiveRun(guest, Nowhere(), stream=False, keep=_WORDS_KEPT)
         """All that is not a run's: stdin, files, and the end of the session."""
         self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the driver is, or the session has ended before."""
+        """Done when the driver is, or has ended before."""
         self.cpu = 0.0
         """Seconds that its runs are known to have used."""
         self.broken: str | None = None
@@ -192,6 +192,7 @@ class Conversation:
         used = max(0, verdict.cpu_us - round(self.cpu / _MICRO))
         if self._cell is not None:
             self._cell.ended(verdict._replace(cpu_us=used))
+            self.cpu += used * _MICRO
         self._over()
         self.life.ended(verdict)
 

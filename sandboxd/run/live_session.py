@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,17 +20,18 @@ from sandboxd.errors import (
     StartFailedError,
 )
 from sandboxd.guest import frames
-from sandboxd.guest.frames import Cause, Event, Verdict
+from sandboxd.guest.frames import Cause, Command, Event, Verdict
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
 from sandboxd.run.conversation import Cell, Conversation
 from sandboxd.run.driver import SESSION, encode_piece, shown_files
 from sandboxd.run.files import Collection, Collector, Room, list_entries
 from sandboxd.run.laid import Files, check_files, check_path, not_laid
-from sandboxd.run.plan import Plan, prepare
+from sandboxd.run.plan import Plan, RunRequest, prepare
 from sandboxd.run.result import to_result
 from sandboxd.run.runner import Runner
 from sandboxd.run.session import Session, SessionRequest
+from sandboxd.run.verdict import why_ended
 from sandboxd_client.protocol import (
     ContainerInfo,
     FileInfo,
@@ -47,6 +49,7 @@ _LIFE = 2**31 // 1000
 """Seconds, the most that the guest can count: a session ends when the daemon says so."""
 _OUTPUT = 2**62
 """Bytes that its guest lets through: the limit is a run's, and kept here."""
+_GO = frames.encode_go(_LIFE, _OUTPUT, stdin=True, notes=True, keep=True)
 _OBEY = 2.0
 """Seconds that a program has to end after an interrupt before it is killed."""
 _INTERRUPTS = 8
@@ -74,76 +77,132 @@ class LiveSession(Session):
         self._cell: Cell | None = None
         self._working: asyncio.Task[RunResult] | None = None
         self._files = asyncio.Lock()
-        self._gone = asyncio.Event()
+        self._given_back = False
         self._interrupts = 0
+        self._stateful = False
+        """Whether a run has begun in its interpreter, and left what could be lost."""
+        self._lost: str | None = None
+        """What went between two runs, and why, until one of them has told it."""
 
     async def open(self, lease: Lease, timeout: float) -> None:
         """Raises StartFailedError, and PayloadTooLargeError for files that do not fit."""
         self._lease = lease
-        self._talk = talk = Conversation(lease.guest)
-        lease.guest.begin(talk, self._preparation())
-        try:
-            async with asyncio.timeout(timeout):
-                await talk.up
-        except TimeoutError:
-            raise StartFailedError(f"a session did not start within {timeout:g} s") from None
-        if (end := talk.life.ended_future).done():
-            try:
-                verdict = end.result()
-            except PutFailedError as error:
-                raise not_laid(error.error, error.path, self._plan.limits.tmp) from None
-            except RunLostError as error:
-                raise StartFailedError(f"a session did not start: {error}") from None
-            words = talk.life.streams[Event.STDERR].kept()
-            raise StartFailedError(f"a session did not start (exit {verdict.exit_code}): {words}")
-        end.add_done_callback(lambda _: self._spawn(self._over()))
+        request = self._driver_request()
+        limits, tmp = self._plan.limits, self._plan.profile.limits.tmp
+        self._begin(prepare(self.language, request, limits, tmp=tmp, go=_GO))
+        await self._up(timeout)
+        self._watch()
         self.opened()
 
-    def _preparation(self) -> bytes:
+    def _driver_request(self) -> RunRequest:
         request = self._plan.request
-        driver = msgspec.structs.replace(
+        return msgspec.structs.replace(
             request, code=self.language.driver or "", env={**request.env, SESSION: "1"}
         )
-        # Held at its end, so that no next child begins before all was read.
-        go = frames.encode_go(_LIFE, _OUTPUT, stdin=True, hold=True, notes=True)
-        tmp = self._plan.profile.limits.tmp
-        return prepare(self.language, driver, self._plan.limits, tmp=tmp, go=go)
+
+    # --- its interpreters, one after the other ---
+
+    def _begin(self, preparation: bytes) -> None:
+        self._talk = Conversation(self._lease.guest)
+        self._interrupts = 0
+        self._lease.guest.begin(self._talk, preparation)
+
+    def _watch(self) -> None:
+        talk = self._talk
+        talk.life.ended_future.add_done_callback(lambda _: self._spawn(self._over(talk)))
+
+    async def _up(self, timeout: float) -> None:
+        """Waits until the driver is. Raises StartFailedError and what `not_laid` says."""
+        talk = self._talk
+        await asyncio.wait([talk.up], timeout=timeout)
+        if not talk.up.done():
+            raise StartFailedError(f"a session did not start within {timeout:g} s")
+        if not (end := talk.life.ended_future).done():
+            return
+        try:
+            verdict = end.result()
+        except PutFailedError as error:
+            raise not_laid(error.error, error.path, self._plan.limits.tmp) from None
+        except RunLostError as error:
+            raise StartFailedError(f"a session did not start: {error}") from None
+        words = talk.life.streams[Event.STDERR].kept()
+        raise StartFailedError(f"a session did not start (exit {verdict.exit_code}): {words}")
+
+    async def _up_again(self) -> None:
+        """Where its interpreter has ended, another one begins among the same files."""
+        if (ended := self._talk.life.ended_future).done():
+            self.check_open()
+            if self._stateful:
+                self._lost, self._stateful = self._what_went(ended.result()), False
+            request = self._driver_request()
+            message = self.language.encode_message(request.args, request.env)
+            again = frames.encode(Command.AGAIN) + frames.encode_data(Command.MESSAGE, message)
+            # An exchange of files hears its answer before another conversation begins.
+            async with self._files:
+                self._begin(again + _GO)
+                self._watch()
+        try:
+            await self._up(self._runner.config.pool.start_timeout)
+        except StartFailedError:
+            await self._kill()  # the next run tries once more
+            self.check_open()
+            raise
+
+    async def _kill(self) -> None:
+        """Ends its interpreter; returns once that has been told."""
+        ended = self._talk.life.ended_future
+        self._lease.guest.kill()
+        await asyncio.wait([ended], timeout=_GRACE)
+        if not ended.done():
+            self._talk.lost("its guest did not end it in time")
 
     # --- its end ---
 
     async def _end(self) -> None:
-        self._lease.guest.kill()
-        try:
-            async with asyncio.timeout(_GRACE):
-                await self._gone.wait()
-        except TimeoutError:
-            self._talk.lost("its guest did not end it in time")
-            await self._gone.wait()
+        if not self._talk.life.ended_future.done():
+            await self._kill()
+        await self._give_back()
 
-    def check_open(self) -> None:
-        # Between the end of its process and the next turn of the loop a run may come.
-        if self._talk.life.ended_future.done():
-            self._leave(self._why_over())
-        super().check_open()
-
-    def _why_over(self) -> str:
-        try:
-            verdict = self._talk.life.ended_future.result()
-        except SandboxdError as error:
-            return f"its container was lost: {error}"
-        return self._talk.broken or _told(verdict)
-
-    async def _over(self) -> None:
-        """Its process has ended, for whatever reason."""
-        self._leave(self._why_over())
-        with contextlib.suppress(SandboxdError):
-            verdict = self._talk.life.ended_future.result()
-            self._charge(max(0.0, verdict.cpu_us * _MICRO - self._talk.cpu))
+    async def _give_back(self) -> None:
         if self._working is not None:
             await asyncio.wait([self._working])
-        self._lease.ended("it held a session")
-        self._lease.__exit__(None, None, None)
-        self._gone.set()
+        if not self._given_back:
+            self._given_back = True
+            self._lease.ended("it held a session")
+            self._lease.__exit__(None, None, None)
+
+    def check_open(self) -> None:
+        # Between the end of its box and the next turn of the loop a run may come.
+        if (why := self._why_over()) is not None:
+            self._leave(why)
+        super().check_open()
+
+    def _why_over(self) -> str | None:
+        """Why its box is no more, and all files with it; None while it lives."""
+        ended = self._talk.life.ended_future
+        if not ended.done():
+            return None
+        try:
+            verdict = ended.result()
+        except SandboxdError as error:
+            return f"its container was lost: {error}"
+        return why_ended(verdict) if verdict.cause == Cause.LOST else None
+
+    def _what_went(self, verdict: Verdict) -> str:
+        """With the interpreter that has ended."""
+        if (why := self._why_over()) is not None:
+            return f"the session lost its variables and files, and is closed: {why}"
+        why = self._talk.broken or why_ended(verdict)
+        return f"the session lost its variables, and kept its files: {why}"
+
+    async def _over(self, talk: Conversation) -> None:
+        """An interpreter has ended, for whatever reason."""
+        with contextlib.suppress(SandboxdError):
+            verdict = talk.life.ended_future.result()
+            self._charge(max(0.0, verdict.cpu_us * _MICRO - talk.cpu))
+        if (why := self._why_over()) is not None:
+            self._leave(why)
+            await self._give_back()
 
     # --- runs ---
 
@@ -176,6 +235,8 @@ class LiveSession(Session):
     ) -> RunResult:
         request = plan.request
         async with self._runner.under_way(self.owner) as run:
+            asked = time.monotonic()
+            await self._up_again()
             if request.files:
                 await self._whole(self._put(request.files, plan.limits.files_total))
             self.check_open()
@@ -189,6 +250,7 @@ class LiveSession(Session):
             )
             started_at = datetime.now(UTC)
             sink.started(run, warm=True, queued=queued)
+            self._stateful = True
             streams = f".run-{secrets.token_hex(8)}"
             with self._lease.guest.together():
                 self._talk.begin(cell, streams, self._piece(plan, f"{_WORK_FOLDER}/{streams}"))
@@ -196,6 +258,7 @@ class LiveSession(Session):
                     cell.active.stream_stdin()
                 else:
                     cell.active.feed(request.stdin or b"", eof=True)
+            handed_out = time.monotonic() - asked
             on_active(cell.active)
             try:
                 verdict = await self._await_end(cell, plan.limits.timeout)
@@ -217,16 +280,20 @@ class LiveSession(Session):
             cell.active,
             verdict,
             files=files,
-            timings=Timings(queued=queued, handed_out=0.0, ran=verdict.ran_us * _MICRO),
+            timings=Timings(queued=queued, handed_out=handed_out, ran=verdict.ran_us * _MICRO),
             warm=True,
             container=ContainerInfo(id=self._lease.container_id, uses=self._lease.uses),
             started_at=started_at,
         )
+        if cell.end is None:
+            self._lost, self._stateful = self._what_went(verdict), False
         result = msgspec.structs.replace(
             result,
             value=None if cell.end is None else cell.end.value,
             state=State.LOST if cell.end is None else State.KEPT,
+            lost=self._lost,
         )
+        self._lost = None
         self._runner.account(plan, cell.active, result, verdict)
         return result
 
@@ -334,11 +401,3 @@ class LiveSession(Session):
             Room(most, self._runner.config.limits.files),
             sink.hold,
         )
-
-
-def _told(verdict: Verdict) -> str:
-    if verdict.oom_kills:
-        return "its memory ran out"
-    if verdict.signal:
-        return f"its process was ended by signal {verdict.signal}"
-    return f"its process ended (exit {verdict.exit_code})"

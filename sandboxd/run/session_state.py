@@ -16,9 +16,9 @@ class SessionState(enum.Enum):
 class Step(enum.Enum):
     OPENED = "opened"
     BEGIN = "a run begins"
-    KEPT = "a run has ended and left its state"
+    KEPT = "a run has ended, and its box is there"
     EXPIRE = "it was not used for too long"
-    CLOSE = "it is closed, or its process has ended"
+    CLOSE = "it is closed, or its box is lost"
 
 
 _NEXT = {

@@ -48,3 +48,14 @@ def fault(verdict: Verdict) -> str | None:
     if verdict.cause == Cause.LOST:
         return "its namespace was lost"
     return None
+
+
+def why_ended(verdict: Verdict) -> str:
+    """Why a session's interpreter has, in words."""
+    if verdict.cause not in (Cause.EXITED, Cause.LOST):
+        return "its program did not end when it was interrupted"
+    if (odd := fault(verdict)) is not None:
+        return odd
+    if verdict.signal:
+        return f"its process was ended by signal {verdict.signal}"
+    return f"its process ended (exit {verdict.exit_code})"

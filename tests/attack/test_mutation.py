@@ -88,6 +88,17 @@ def test_a_search_of_everything_finds_what_is_left_without_a_teardown(
     same_container(planted, looked)
 
 
+def test_a_process_that_outlives_its_interpreter_is_found_without_a_teardown(
+    without_teardown: Client,
+) -> None:
+    """See tests/docker/test_session_lost.py."""
+    with without_teardown.session(PYTHON.language) as session:
+        left = "subprocess.Popen(['sleep', '1000'], stdout=-3, stderr=-3, close_fds=True)"
+        session.run(f"import os, subprocess; {left}; os._exit(0)")
+        found = session.run("import subprocess; subprocess.getoutput('cat /proc/[0-9]*/comm')")
+        assert "sleep" in str(found.value)
+
+
 def test_a_container_without_a_teardown_is_refused_when_it_is_verified(
     binaries: Path, tmp_path: Path
 ) -> None:

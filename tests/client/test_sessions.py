@@ -35,9 +35,12 @@ def test_a_session_is_open_from_entering_until_leaving(served: ServiceThread) ->
             session.run("")
 
 
-def test_one_that_is_lost_is_left_without_a_fuss(served: ServiceThread) -> None:
+def test_one_goes_on_when_its_interpreter_has_ended(served: ServiceThread) -> None:
     with Client(served.socket) as client, client.session("python") as session:
-        assert session.run("signal 9").state is State.LOST
+        ended = session.run("write a 1\nsignal 9")
+        assert ended.state is State.LOST
+        assert ended.lost is not None
+        assert session.run("show a").stdout == "1"
 
 
 def test_one_that_is_kept_is_found_by_its_id(served: ServiceThread) -> None:
@@ -107,10 +110,10 @@ def test_the_terminals_sessions_live_on_between_commands(served: ServiceThread) 
     assert f"no session '{session}'".encode() in gone.stderr
 
 
-def test_the_terminal_tells_that_a_session_is_lost(served: ServiceThread) -> None:
+def test_the_terminal_tells_what_a_session_has_lost(served: ServiceThread) -> None:
     ran = run(served, "python", "--session", opened(served), "-c", "signal 9")
     assert ran.returncode == 137
-    assert b"the session is lost" in ran.stderr
+    assert b"sandbox: the session lost its variables, and kept its files: " in ran.stderr
 
 
 def test_a_session_of_the_terminal_has_the_limits_that_it_was_opened_with(

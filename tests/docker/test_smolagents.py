@@ -76,6 +76,6 @@ def test_a_step_has_a_value_and_is_no_answer(executor: Any) -> None:
     assert (step.output, step.logs, step.is_final_answer) == ("42", "said\n", False)
 
 
-def test_the_end_of_a_session_is_told(executor: Any) -> None:
-    with pytest.raises(SandboxError, match="The session is lost"):
+def test_what_a_session_loses_is_told(executor: Any) -> None:
+    with pytest.raises(SandboxError, match="the session lost its variables, and kept its files"):
         executor("import os; os._exit(3)")

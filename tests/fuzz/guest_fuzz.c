@@ -1,10 +1,11 @@
-/* The guest's own decisions (guest.c, exchange.c, life.c, pump.c, streams.c, frame.c) under
- * any daemon, any program, and any order in which the kernel says what has happened.
+/* The guest's own decisions (guest.c, commands.c, exchange.c, start.c, life.c, pump.c, streams.c,
+ * frame.c) under any daemon, any program, and any order in which the kernel says what has
+ * happened.
  *
  * There is no kernel: the calls that matter are answered here, out of the script. What
  * the guest writes is read as the daemon would read it, and must be what frame.h says:
- * whole frames; one READY, then at most one EXIT for it, and nothing of a program after
- * that; no more output than its limit, no more credit than stdin that came. */
+ * whole frames; one READY, then at most one EXIT for it, and for each AGAIN in its box, and
+ * nothing of a program after that; no more output than its limit, no more credit than stdin that came. */
 #include "script.h"
 
 #include <fcntl.h>
@@ -50,7 +51,9 @@ static _Noreturn void fake_abort(void);
 
 #include "frame.c"
 #include "guest.c"
+#include "commands.c"
 #include "exchange.c"
+#include "start.c"
 #include "life.c"
 #include "pump.c"
 #include "streams.c"
@@ -64,7 +67,7 @@ enum { STEPS_MOST = 400 };
 
 /* The processes, as the kernel has them. */
 static struct {
-	bool init, prepared, ordered, ended, told;
+	bool init, prepared, ordered, ended, told, kept;
 	bool helper;
 	size_t held[2]; /* what the program's pipes hold for certain */
 	bool noted;	/* the last that was read was a note */
@@ -79,7 +82,7 @@ static struct {
 	size_t length;
 	uint8_t heard[FRAME_HEADER + FRAME_PAYLOAD_MAX];
 	size_t used;
-	bool greeted, waits, running, impolite, silent;
+	bool greeted, waits, running, keeps, impolite, silent;
 	uint64_t limit, out[2], stdin_sent, credit, noted, input_sent, input_credit;
 	uint32_t streams;
 	uint8_t flags;
@@ -135,12 +138,12 @@ static void hear(uint8_t type, const uint8_t *payload, size_t length)
 		check(credit > 0 && peer.credit <= peer.stdin_sent);
 		break;
 	case EVT_STREAMS:
-		check(length == sizeof(credit));
+		check(peer.running && length == sizeof(credit));
 		memcpy(&credit, payload, sizeof(credit));
 		check(credit > 0 && credit <= peer.streams);
 		break;
 	case EVT_INPUT_CREDIT:
-		check(length == sizeof(taken));
+		check(peer.running && length == sizeof(taken));
 		memcpy(&taken, payload, sizeof(taken));
 		check(taken.bytes > 0 && taken.streams <= peer.streams);
 		if (taken.streams == peer.streams)
@@ -210,19 +213,39 @@ static void say(uint8_t type, const void *payload, size_t length)
 	peer.length += FRAME_HEADER + length;
 }
 
+static void say_go(struct script *script)
+{
+	struct go go;
+
+	go.timeout_ms = script_byte(script) * 10u;
+	go.output_limit = script_byte(script);
+	go.flags = script_byte(script) & (GO_STDIN | GO_HOLD | GO_NOTES | GO_KEEP);
+	peer.waits = false;
+	peer.running = true;
+	/* Another interpreter may end before it hears of its own. */
+	if (!peer.keeps || peer.limit < go.output_limit)
+		peer.limit = go.output_limit;
+	peer.keeps |= (go.flags & GO_KEEP) != 0;
+	peer.flags = go.flags;
+	peer.noted = 0;
+	peer.out[0] = peer.out[1] = peer.stdin_sent = peer.credit = 0;
+	peer.input_sent = peer.input_credit = peer.streams = 0;
+	say(CMD_GO, &go, sizeof(go));
+}
+
 /* What a daemon may say where things stand as it knows them, or anything at all. */
 static void think_of_something(struct script *script)
 {
 	static const uint8_t before[] = {CMD_CODE, CMD_MESSAGE, CMD_SIZE, CMD_PUT, CMD_DATA, CMD_GO,
 					 CMD_GO, CMD_GO};
 	static const uint8_t during[] = {CMD_STDIN, CMD_STDIN_EOF, CMD_STREAMS, CMD_INPUT,
-					 CMD_INPUT_EOF, CMD_KILL, CMD_INTERRUPT, CMD_PUT, CMD_DATA,
-					 CMD_PUT_END, CMD_LIST, CMD_READ};
+					 CMD_INPUT_EOF, CMD_KILL, CMD_INTERRUPT, CMD_LIST, CMD_READ};
 	static const uint8_t after[] = {CMD_LIST, CMD_READ, CMD_RELEASE, CMD_RELEASE};
+	static const uint8_t kept[] = {CMD_PUT, CMD_DATA, CMD_PUT_END, CMD_LIST, CMD_READ,
+				       CMD_AGAIN, CMD_AGAIN, CMD_AGAIN};
 	static uint8_t payload[SCRIPT_MOST];
 	uint8_t choice = script_byte(script), type;
 	size_t length, head;
-	struct go go;
 
 	if (peer.length > sizeof(peer.says) / 2)
 		return;
@@ -237,19 +260,18 @@ static void think_of_something(struct script *script)
 		return;
 	}
 	type = peer.waits ? before[choice % sizeof(before)]
-	       : peer.running ? during[choice % sizeof(during)]
-			      : after[choice % sizeof(after)];
-	if (type == CMD_GO) {
-		go.timeout_ms = script_byte(script) * 10u;
-		go.output_limit = script_byte(script);
-		go.flags = script_byte(script) & (GO_STDIN | GO_HOLD | GO_NOTES);
-		peer.waits = false;
-		peer.running = true;
-		peer.limit = go.output_limit;
-		peer.flags = go.flags;
-		peer.out[0] = peer.out[1] = peer.stdin_sent = peer.credit = 0;
-		peer.input_sent = peer.input_credit = peer.streams = 0;
-		say(type, &go, sizeof(go));
+	       : peer.running && !(peer.keeps && choice & 1)
+		       ? during[choice % sizeof(during)]
+	       : peer.keeps ? kept[choice % sizeof(kept)]
+			    : after[choice % sizeof(after)];
+	if (type == CMD_AGAIN && peer.running)
+		return;
+	if (type == CMD_AGAIN)
+		say(type, payload, 0);
+	if (type == CMD_AGAIN && choice & 8)
+		say(CMD_MESSAGE, payload, 1);
+	if (type == CMD_GO || type == CMD_AGAIN) {
+		say_go(script);
 		return;
 	}
 	length = type == CMD_SIZE ? sizeof(uint64_t) : script_length(script);
@@ -393,7 +415,7 @@ static int fake_poll(struct pollfd *fds, nfds_t count, int timeout)
 	if (script_left(&the_script) == 0)
 		fake_exit(0);
 	for (nfds_t i = 0; i < count; i++)
-		fds[i].revents = fds[i].fd >= 0 && happens >> i & 1 ? fds[i].events : 0;
+		fds[i].revents = fds[i].fd >= 0 && happens >> i % 16 & 1 ? fds[i].events : 0;
 	return 1;
 }
 
@@ -432,7 +454,8 @@ static pid_t fake_wait4(pid_t pid, int *status, int options, struct rusage *usag
 		return HELPER_PID;
 	}
 	/* It has nothing more to do, or was killed: by the guest, or for want of memory. */
-	if (world.init && (world.told || (guest.state == RUNNING && script_byte(&the_script) > 250))) {
+	if (world.init && ((world.told && !world.kept) ||
+			   (under_way() && script_byte(&the_script) > 250))) {
 		world.init = false;
 		return INIT;
 	}
@@ -485,7 +508,7 @@ int child_start(struct child *child, const struct options *options,
 	(void)namespaces;
 	check(!world.init);
 	world.init = true;
-	world.prepared = world.ordered = world.ended = world.told = false;
+	world.prepared = world.ordered = world.ended = world.told = world.kept = false;
 	world.held[0] = world.held[1] = 0;
 	*child = (struct child){.init = INIT, .control = OF_CONTROL, .in = OF_IN,
 				.out = {OF_OUT, OF_ERR}, .message = OF_MESSAGE, .note = OF_NOTE,
@@ -499,7 +522,7 @@ int child_report(struct child *child, struct report *report)
 	if (!world.init || child->control < 0)
 		return -1;
 	/* What is waited for; unless the program's end is told first. */
-	if (world.ordered && !world.ended) {
+	if (world.ordered && (!world.ended || (world.told && world.kept))) {
 		world.ordered = false;
 		report->kind = script_byte(&the_script) == 255 ? REPORT_FAILED : REPORT_DONE;
 		return 1;
@@ -511,8 +534,8 @@ int child_report(struct child *child, struct report *report)
 		return 1;
 	}
 	if (world.told)
-		return -1;
-	if (!world.ended && (guest.state != RUNNING || script_byte(&the_script) < 128))
+		return world.kept ? 0 : -1;
+	if (!world.ended && (!under_way() || script_byte(&the_script) < 128))
 		return 0;
 	world.ended = world.told = true;
 	report->kind = REPORT_ENDED;
@@ -522,14 +545,30 @@ int child_report(struct child *child, struct report *report)
 
 int child_order(const struct child *child, const struct order *order)
 {
-	if (child->control < 0 || !world.init || world.told) {
+	if (child->control < 0 || !world.init || (world.told && !world.kept)) {
 		errno = EPIPE;
 		return -1;
 	}
-	if (order->kind == ORDER_END)
+	world.kept |= order->kind == ORDER_KEEP;
+	if (order->kind == ORDER_END || order->kind == ORDER_KILL)
 		world.ended = true;
 	else
 		world.ordered = true;
+	return 0;
+}
+
+int child_again(struct child *child, const struct options *options)
+{
+	(void)options;
+	check(world.init && world.kept && world.told && !world.ordered);
+	world.ended = world.told = false;
+	world.ordered = true;
+	world.held[0] = world.held[1] = 0;
+	child->in = OF_IN;
+	child->out[0] = OF_OUT;
+	child->out[1] = OF_ERR;
+	child->message = OF_MESSAGE;
+	child->note = OF_NOTE;
 	return 0;
 }
 
@@ -563,7 +602,7 @@ int template_fork(struct template *template, struct child *child, const struct o
 int template_hear(struct template *template, struct template_report *report)
 {
 	memset(report, 0, sizeof(*report));
-	if (!template->busy || (guest.state != RUNNING && guest.state != DRAINING))
+	if (!template->busy || (!under_way() && guest.state != DRAINING))
 		return 0;
 	report->status = script_byte(&the_script) << 8;
 	template->busy = false;

@@ -10,7 +10,7 @@ import pytest
 
 from sandboxd.config import LimitsConfig, LimitValues, QuotaConfig, SessionConfig, Size
 from sandboxd.errors import SessionNotFoundError
-from sandboxd.guest.frames import STDIN_WINDOW, Event
+from sandboxd.guest.frames import STDIN_WINDOW, Cause, Event
 from sandboxd.run import live_session
 from sandboxd.run.conversation import Nowhere
 from sandboxd.run.plan import RunRequest
@@ -37,6 +37,10 @@ async def kind_of(wire: Wire, identity: Any) -> str:
     error = await wire.error(identity)
     kind: str = error["data"]["kind"]
     return kind
+
+
+def lost(why: str) -> str:
+    return f"the session lost its variables, and kept its files: {why}"
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ async def test_a_run_past_its_time_is_interrupted_and_the_state_stays(
     assert (await run(wire, session, "out on"))["stdout"] == "on\n"
 
 
-async def test_one_that_does_not_obey_is_killed_and_the_session_is_gone(
+async def test_one_that_does_not_obey_is_killed_and_another_begins_among_its_files(
     wire: Wire, session: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_session, "_OBEY", 0.05)
@@ -104,7 +108,9 @@ async def test_one_that_does_not_obey_is_killed_and_the_session_is_gone(
     )
     assert (late["status"], late["exit_code"], late["state"]) == ("timeout", 124, "lost")
     assert [file["path"] for file in late["files"]] == ["a"]
-    assert await kind_of(wire, wire.run("", session=session)) == "session_not_found"
+    assert late["lost"] == lost("its program did not end when it was interrupted")
+    following = await run(wire, session, "show a")
+    assert (following["stdout"], following["state"], following["lost"]) == ("kept", "kept", None)
 
 
 async def test_a_cancelled_run_is_interrupted_and_the_state_stays(
@@ -145,16 +151,74 @@ async def test_a_flood_ends_the_run_and_not_the_session(wire: Wire, session: str
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "exit_code"),
-    [("signal 11", "error", 139), ("oom", "oom", 137)],
+    ("code", "status", "exit_code", "why"),
+    [
+        ("signal 11", "error", 139, "its process was ended by signal 11"),
+        ("oom", "oom", 137, "its memory ran out"),
+    ],
 )
-async def test_the_end_of_its_process_is_the_runs_and_the_sessions(
-    wire: Wire, session: str, code: str, status: str, exit_code: int
+async def test_the_end_of_its_process_is_the_runs_and_the_session_stays(
+    wire: Wire, session: str, code: str, status: str, exit_code: int, why: str
 ) -> None:
-    ended = await run(wire, session, f"out before\n{code}")
-    assert (ended["status"], ended["exit_code"], ended["state"]) == (status, exit_code, "lost")
-    assert ended["stdout"] == "before\n"
-    assert await wire.call("session.list") == []
+    for _ in range(2):
+        ended = await run(wire, session, f"write a kept\nout before\n{code}")
+        assert (ended["status"], ended["exit_code"], ended["state"]) == (status, exit_code, "lost")
+        assert ended["stdout"] == "before\n"
+        assert ended["lost"] == lost(why)
+    assert (await run(wire, session, "show a"))["stdout"] == "kept"
+    (info,) = await wire.call("session.list")
+    assert (info["session"], info["runs"]) == (session, 3)
+
+
+async def test_files_go_in_and_out_before_another_process_has_begun(
+    wire: Wire, session: str
+) -> None:
+    await run(wire, session, "write a kept\nsignal 9")
+    await wire.call("files.write", {"session": session, "files": {"b": "given"}})
+    read = await wire.call("files.read", {"session": session, "paths": ["a", "b"]})
+    assert [each["data"] for each in read["files"]] == ["kept", "given"]
+    assert (await run(wire, session, "show b"))["stdout"] == "given"
+
+
+async def test_a_process_that_ends_between_two_runs_is_told_of_with_the_next(
+    service: Service, wire: Wire, session: str
+) -> None:
+    await run(wire, session, "write a kept")
+    guest = next(each for each in service.engine.guests.values() if each.process)
+    guest.end(Cause.EXITED)
+    await until(lambda: guest.process is None, "it has ended")
+    following = await run(wire, session, "show a")
+    assert (following["stdout"], following["state"]) == ("kept", "kept")
+    assert following["lost"] == lost("its process was ended by signal 9")
+    assert (await run(wire, session, ""))["lost"] is None
+
+
+async def test_one_that_does_not_begin_again_is_an_error_and_the_session_stays(
+    service: Service, wire: Wire, session: str
+) -> None:
+    async def fail(_: Process) -> int:
+        return 1
+
+    await run(wire, session, "write a kept\nsignal 9")
+    programs = service.engine.programs
+    ((code, driver),) = programs.items()
+    programs[code] = fail
+    for _ in range(2):
+        assert await kind_of(wire, wire.run("", session=session)) == "start_failed"
+    programs[code] = driver
+    assert (await run(wire, session, "show a"))["stdout"] == "kept"
+
+
+async def test_what_a_run_used_before_the_end_of_its_process_is_charged_to_it_alone(
+    service: Service, wire: Wire, session: str
+) -> None:
+    found = service.sessions.find(ROOT, session)
+    assert isinstance(found, live_session.LiveSession)
+    others: list[float] = []
+    found._charge = others.append
+    assert (await run(wire, session, "signal 9"))["usage"]["cpu"] > 0
+    await run(wire, session, "")
+    assert others == [0.0]
 
 
 async def test_a_lost_container_is_an_error_and_ends_the_session(wire: Wire, session: str) -> None:
@@ -174,11 +238,11 @@ async def test_a_run_that_comes_as_the_process_ends_does_not_wait_for_an_end_of_
 
 
 @pytest.mark.parametrize("said", ["rubbish", '{"run": 7, "exit_code": 0, "cpu": 0, "memory": 0}'])
-async def test_a_driver_that_talks_rubbish_ends_the_session(
-    wire: Wire, session: str, said: str
-) -> None:
+async def test_a_driver_that_talks_rubbish_is_replaced(wire: Wire, session: str, said: str) -> None:
     ended = await run(wire, session, f"note {said}\nhang")
     assert (ended["status"], ended["state"]) == ("killed", "lost")
+    assert ended["lost"].startswith(lost("its driver "))
+    assert (await run(wire, session, "out on"))["stdout"] == "on\n"
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,12 @@ _BEFORE = {
     *(Command.CODE, Command.MESSAGE, Command.SIZE, Command.PUT, Command.DATA, Command.GO),
 }
 """Commands for a child that waits."""
-_AFTER = {Command.LIST, Command.READ, Command.RELEASE}
+_AFTER = {Command.LIST, Command.READ, Command.RELEASE, Command.AGAIN}
 """Commands for a run that is held at its end."""
-_DURING = {Command.PUT, Command.DATA, Command.PUT_END, Command.LIST, Command.READ}
-"""Commands for the files of a program that runs."""
+_FILES = {Command.PUT, Command.DATA, Command.PUT_END, Command.LIST, Command.READ}
+"""Commands for the files of a box that is kept, at any time."""
+_STDIN, _HOLD, _KEEP = 1, 2, 8
+"""The flags of GO."""
 _PIPE = 64 * 1024
 """Bytes that the container may be ahead of whoever reads its output."""
 _TURNS_TO_START = 20
@@ -160,6 +162,7 @@ class FakeGuest:
         self.work = WorkFolder()
         self._waits = False
         self._held = False
+        self._kept = False
         self._streams = 0
         self._inbox = bytearray()
         self._parts: dict[Command, bytearray] = {}
@@ -227,7 +230,7 @@ class FakeGuest:
             self._obey(Command(kind), payload)
 
     def _obey(self, command: Command, payload: bytes) -> None:
-        if self.process is not None and command in _DURING:
+        if self._kept and command in _FILES:
             self._exchange(command, payload)
             return
         in_place = self._waits if command in _BEFORE else self._held or command not in _AFTER
@@ -271,9 +274,15 @@ class FakeGuest:
             self._say_all(self.work.list())
         elif command is Command.READ:
             self._say_all(self.work.read(payload))
+        elif (command is Command.AGAIN) is not self._kept:
+            self._refuse(f"{command.name} out of place")
         else:
             self._held = False
-            self._task = asyncio.create_task(self._replace_child())
+            if self._kept:
+                self._waits = True
+                del self._parts[Command.MESSAGE]  # but the code is there
+            else:
+                self._task = asyncio.create_task(self._replace_child())
 
     def _attend(self, command: Command, payload: bytes) -> None:
         process = self.process
@@ -328,10 +337,11 @@ class FakeGuest:
         count, *fields = self._parts[Command.MESSAGE].decode().split("\0")[:-1]
         self._waits = False
         self._streams = 0
-        self.process = process = Process(self, code, limit, stdin=bool(payload[-1] & 1))
+        self._kept = bool(payload[-1] & _KEEP)
+        self.process = process = Process(self, code, limit, stdin=bool(payload[-1] & _STDIN))
         process.args = fields[: int(count)]
         process.env = dict(pair.split("=", 1) for pair in fields[int(count) :])
-        run = self._run(process, milliseconds / 1000, hold=bool(payload[-1] & 2))
+        run = self._run(process, milliseconds / 1000, hold=bool(payload[-1] & (_HOLD | _KEEP)))
         self._task = asyncio.create_task(run)
 
     def end(self, cause: Cause) -> None:

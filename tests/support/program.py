@@ -165,7 +165,7 @@ async def _signal(_: Process, number: str) -> None:
 
 
 async def _oom(process: Process, _: str) -> None:
-    process.cause, process.oom_kills = Cause.LOST, 1
+    process.oom_kills = 1
     raise Signalled(signal.SIGKILL)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxd.guest.frames import Cause, Verdict
-from sandboxd.run.verdict import Judgement, fault, judge
+from sandboxd.run.verdict import Judgement, fault, judge, why_ended
 from sandboxd_client.protocol import Status
 
 
@@ -79,3 +79,17 @@ def test_a_container_is_used_again_unless_something_odd_was_seen(
     seen: Verdict, told: str | None
 ) -> None:
     assert fault(seen) == told
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (verdict(exit_code=3), "its process ended (exit 3)"),
+        (verdict(exit_code=-1, signal=9), "its process was ended by signal 9"),
+        (verdict(exit_code=-1, signal=9, oom_kills=1), "its memory ran out"),
+        (verdict(Cause.TIMEOUT, -1, 9), "its program did not end when it was interrupted"),
+        (verdict(Cause.LOST, -1, 9), "its namespace was lost"),
+    ],
+)
+def test_why_an_interpreter_has_ended_is_told(seen: Verdict, told: str) -> None:
+    assert why_ended(seen) == told

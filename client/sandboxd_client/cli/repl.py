@@ -78,7 +78,7 @@ def _converse(session: Session, language: str, ask: Ask) -> int:
         code = result.exit_code
         if result.state is State.LOST:
             if result.status != "error" or result.signal is not None:
-                sys.stderr.write(f"sandbox: the session is lost ({result.status})\n")
+                sys.stderr.write(f"sandbox: {result.lost}\n")
             break
     return code
 

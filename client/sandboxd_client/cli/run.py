@@ -287,8 +287,8 @@ def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
         print_out("stdout", f"{value}\n".encode())
     if status in words:
         sys.stderr.write(f"sandbox: {words[status]} after {ran:.2f} s\n")
-    if result.get("state") == "lost":
-        sys.stderr.write("sandbox: the session is lost\n")
+    if lost := result.get("lost"):
+        sys.stderr.write(f"sandbox: {lost}\n")
     if verbose:
         usage = result["usage"]
         sys.stderr.write(

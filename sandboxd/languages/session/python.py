@@ -3,8 +3,9 @@
 import sys
 
 if __name__ == "__main__":  # and not a child of multiprocessing, which runs this file too
+    sys.path.remove("/sandbox")  # until all is imported: files of a program are no modules of this
     sys.path.insert(0, "/sandboxd/session")
     from _notebook.session import Session
 
-    del sys.path[0]
+    sys.path[0] = "/sandbox"
     Session().serve()
