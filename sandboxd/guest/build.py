@@ -23,6 +23,7 @@ SOURCES = [
     "serve.c",
     "root.c",
     "machine.c",
+    "shown.c",
     "enter.c",
     "template.c",
     "files.c",

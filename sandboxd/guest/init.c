@@ -157,6 +157,9 @@ static int make_code_file(int control, const struct options *options, bool names
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (fd < 0)
 		fail(control, "create the code file");
+	/* Ruby passes over a file in which it finds nothing when it opens it. */
+	if (pwrite(fd, "\n", 1, 0) != 1)
+		fail(control, "begin the code file");
 	if (namespaces) {
 		must_mount(control, path, path, NULL, MS_BIND, NULL);
 		must_mount(control, NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | safe,

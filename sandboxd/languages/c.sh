@@ -2,6 +2,7 @@
 # it. The options are those that the image's precompiled headers were made with; gold
 # links in a third of the usual time.
 program=/sandbox/$1
+unset PWD # is this shell's own
 echo >&4
 . /proc/self/fd/3
 exec 3<&-

@@ -3,6 +3,7 @@
 # lies compiled in the image. Several files are left to `go build`, which has it for a
 # cache.
 tools=$(go env GOTOOLDIR)
+unset PWD # is this shell's own
 echo >&4
 . /proc/self/fd/3
 exec 3<&-
@@ -18,7 +19,7 @@ is_one_file() {
 compile_file() {
     "$tools/compile" -p main -complete -pack \
         -importcfg /sandboxd/importcfg -o /tmp/main.a /sandbox/main.go &&
-        "$tools/link" -importcfg /sandboxd/importcfg -s -w -o /tmp/main /tmp/main.a &&
+        GOROOT=${tools%/pkg/tool/*} "$tools/link" -importcfg /sandboxd/importcfg -s -w -o /tmp/main /tmp/main.a &&
         rm /tmp/main.a
 }
 

@@ -4,7 +4,11 @@ import com.sun.source.tree.ClassTree;
 import com.sun.source.tree.CompilationUnitTree;
 import com.sun.source.tree.Tree;
 import com.sun.source.util.JavacTask;
+import com.sun.tools.javac.api.BasicJavacTask;
+import com.sun.tools.javac.api.ClientCodeWrapper;
 import com.sun.tools.javac.api.JavacTaskPool;
+import com.sun.tools.javac.util.Context;
+import com.sun.tools.javac.util.Log;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -19,6 +23,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TimeZone;
@@ -126,19 +131,41 @@ class Runner {
         return sources;
     }
 
-    /** Returns the class to start, "" if there is none, or null if the texts do not compile.
-     *  After errors a pool is of no more use. */
-    static String compile(JavacTaskPool pool, List<Source> sources, List<String> errors) {
-        DiagnosticListener<JavaFileObject> listener = found -> {
+    /** What the compiler says, in the words and with the counts of `javac`. */
+    static class Words implements DiagnosticListener<JavaFileObject> {
+        final StringBuilder text = new StringBuilder();
+        Context context;
+        int errors, warnings;
+
+        @Override public void report(Diagnostic<? extends JavaFileObject> found) {
             if (found.getKind() == Diagnostic.Kind.ERROR)
-                errors.add(found.toString());
-        };
-        String main = pool.getTask(null, FILES, listener, OPTIONS, null, sources, Runner::generate);
-        return errors.isEmpty() ? main : null;
+                errors++;
+            else if (found.getKind() != Diagnostic.Kind.NOTE)
+                warnings++;
+            text.append(Log.instance(context).getDiagnosticFormatter()
+                .format(((ClientCodeWrapper.DiagnosticSourceUnwrapper) found).d, Locale.getDefault()));
+            text.append('\n');
+        }
+
+        @Override public String toString() {
+            return text + counted(errors, "error") + counted(warnings, "warning");
+        }
+
+        static String counted(int count, String kind) {
+            return count == 0 ? "" : count + " " + kind + (count == 1 ? "\n" : "s\n");
+        }
     }
 
-    static String generate(JavacTask task) {
+    /** Returns the class to start, "" if there is none, or null if the texts do not compile.
+     *  After errors a pool is of no more use. */
+    static String compile(JavacTaskPool pool, List<Source> sources, Words words) {
+        String main = pool.getTask(null, FILES, words, OPTIONS, null, sources, task -> generate(task, words));
+        return words.errors == 0 ? main : null;
+    }
+
+    static String generate(JavacTask task, Words words) {
         try {
+            words.context = ((BasicJavacTask) task).getContext();
             String main = "";
             Set<String> own = new HashSet<>();
             for (CompilationUnitTree file : task.parse())
@@ -182,11 +209,20 @@ class Runner {
         }
     }
 
-    /** Another JVM finds the environment when it starts, and the message in a file. */
-    static int startAgain(String[] fields) throws Exception {
+    /** Whether it may: they get what the JVM itself has started with, which none can change. */
+    static boolean startsChildren(List<Source> sources) {
+        return sources.stream().anyMatch(source ->
+            source.text.contains("ProcessBuilder") || source.text.contains("getRuntime"));
+    }
+
+    /** Another JVM finds the environment when it starts, and the arguments in a file. */
+    static int startAgain(String[] arguments) throws Exception {
         Path message = Path.of("/tmp/message");
-        Files.writeString(message, String.join("\0", fields).replace("\0" + AGAIN + "\0", "\0"));
-        String script = "exec \"$@\" 3<\"$0\" 4>/proc/$PPID/fd/4";
+        StringBuilder text = new StringBuilder().append(arguments.length).append('\0');
+        for (String argument : arguments)
+            text.append(argument).append('\0');
+        Files.writeString(message, text);
+        String script = "unset PWD; exec \"$@\" 3<\"$0\" 4>/proc/$PPID/fd/4";
         List<String> command = new ArrayList<>(List.of("sh", "-c", script, message.toString()));
         String classPath = System.getenv("CLASSPATH");
         for (String word : Files.readString(Path.of("/proc/self/cmdline")).split("\0"))
@@ -197,7 +233,7 @@ class Runner {
     }
 
     public static void main(String[] none) throws Throwable {
-        compile(POOL, List.of(new Source(PROGRAM, WARM_UP)), new ArrayList<>());
+        compile(POOL, List.of(new Source(PROGRAM, WARM_UP)), new Words());
         OutputStream note = new FileOutputStream(NOTE);
         note.write('\n');
         String[] fields = Files.readString(Path.of(MESSAGE)).split("\0", -1);
@@ -205,16 +241,18 @@ class Runner {
         String[] arguments = Arrays.copyOfRange(fields, 1, 1 + count);
         List<String> variables = Arrays.asList(fields).subList(1 + count, fields.length - 1);
         setEnvironment(variables);
-        if (variables.contains(AGAIN))
-            System.exit(startAgain(fields));
-
         List<Source> sources = sources();
-        List<String> errors = new ArrayList<>();
-        String name = compile(POOL, sources, errors);
-        if (name == null && sources.size() > 1) // those that it does not use need not compile
-            name = compile(new JavacTaskPool(1), sources.subList(0, 1), new ArrayList<>());
+        if (variables.contains(AGAIN) || !variables.isEmpty() && startsChildren(sources))
+            System.exit(startAgain(arguments));
+
+        Words words = new Words();
+        String name = compile(POOL, sources, words);
+        if (name == null && sources.size() > 1) { // those that it does not use need not compile
+            words = new Words();
+            name = compile(new JavacTaskPool(1), sources.subList(0, 1), words);
+        }
+        System.err.print(words);
         if (name == null) {
-            errors.forEach(System.err::println);
             note.write("compile\n".getBytes());
             System.exit(1);
         }

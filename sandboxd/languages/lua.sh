@@ -2,6 +2,7 @@
 # Held itself, Lua could not be given the environment: it has no setenv. It starts
 # in a millisecond. A line is written when it is printed, as at a terminal, and what was
 # printed before it waits for stdin.
+unset PWD # is this shell's own
 echo >&4
 exec 4>&-
 . /proc/self/fd/3

@@ -15,8 +15,8 @@
     fclose($message);
     array_pop($fields);
     $count = array_shift($fields);
-    array_push($GLOBALS['argv'], ...array_splice($fields, 0, $count));
-    $GLOBALS['argc'] += $count;
+    $GLOBALS['argv'] = [$_SERVER['SCRIPT_FILENAME'], ...array_splice($fields, 0, $count)];
+    $GLOBALS['argc'] = $count + 1;
     foreach ($fields as $pair) {
         [$name, $value] = explode('=', $pair, 2);
         putenv($pair);

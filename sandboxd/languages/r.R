@@ -49,11 +49,19 @@ local({
         quit("no", 1L)
     })
     places <- attr(expressions, "srcref")
+    # A function is printed without its text, which Rscript does not keep.
+    without_text <- function(code) {
+        if (!is.call(code) && !is.pairlist(code)) return(code)
+        if (is.call(code) && identical(code[[1L]], quote(`function`))) code[[4L]] <- NULL
+        for (i in seq_along(code)) if (typeof(code[[i]]) %in% c("language", "pairlist"))
+            code[[i]] <- without_text(code[[i]])
+        code
+    }
     names <- sprintf(".main%d", seq_along(expressions))
     for (i in seq_along(expressions)) {
         # It gives up its name first, and with that what it was evaluated to.
         release <- bquote(.Internal(remove(.(names[i]), .AutoloadEnv, FALSE)))
-        block <- call("{", release, expressions[[i]])
+        block <- call("{", release, without_text(expressions[[i]]))
         attr(block, "srcref") <- places[c(i, i, i)]
         .Internal(delayedAssign(names[i], block, globalenv(), .AutoloadEnv))
     }

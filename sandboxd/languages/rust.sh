@@ -2,6 +2,7 @@
 # spent on making the code run several times faster, and three are saved by linking
 # with the shared standard library, in one unit, with gold.
 library=$(rustc --print sysroot)/lib
+unset PWD # is this shell's own
 echo >&4
 . /proc/self/fd/3
 exec 3<&-
