@@ -118,7 +118,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "one failed command left a session that could not be used again": [
-        ("docker/test_sessions.py", "test_an_exit_is_the_runs_and_the_session_lives"),
+        (
+            "docker/test_session_ends.py",
+            "test_a_run_that_ends_by_itself_leaves_the_session_and_what_it_knew",
+        ),
         ("docker/test_sessions.py", "test_code_that_is_none_is_told_and_nothing_is_lost"),
         ("rpc/test_sessions.py", "test_a_run_past_its_time_is_interrupted_and_the_state_stays"),
     ],

@@ -15,7 +15,8 @@ async def verdicts(
 ) -> dict[Case, Verdict]:
     """Of the cases whose tests are among those that pytest runs."""
     specs = (getattr(item, "callspec", None) for item in request.session.items)
-    asked = [spec.params["case"] for spec in specs if spec and "case" in spec.params]
+    params = [spec.params.get("case") for spec in specs if spec is not None]
+    asked = [each for each in params if isinstance(each, Case)]
     languages = sorted({case.language for case in asked})
     found: dict[Case, Verdict] = {}
     with daemon(tmp_path_factory.mktemp("fidelity"), languages) as running:

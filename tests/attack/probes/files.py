@@ -117,7 +117,7 @@ open("file", "w").write("x")
         "names that are odd",
         f"for name in {_NAMES!r}: open('/sandbox/' + name, 'w').write('1')\n"
         "open(b'/sandbox/\\xff\\xfe', 'w').write('1')",  # this one no text can name
-        _come(dict.fromkeys(_NAMES, b"1"), {}),
+        _come(dict.fromkeys(_NAMES, b"1"), {"\\xff\\xfe": "UTF-8"}),
     ),
     _probe(
         "files and folders that may not be read",

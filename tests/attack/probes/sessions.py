@@ -1,7 +1,8 @@
 """Programs in sessions, which share a process with the driver that speaks for them.
 
 Such a program can say what the driver would say: of its own run, as it can of its own exit
-status. What goes beyond that ends its session, and nobody else's.
+status. What goes beyond that ends its interpreter, and nobody else's: the session's next
+run has a new one.
 """
 
 from __future__ import annotations
@@ -22,21 +23,23 @@ def pipes(mode):
 def say(line): os.write(notes, line + b"\\n")
 """
 _BESIDES = "print('still here')"
-_GONE = Expect(says="(still here\n)?", status=("SessionNotFoundError", "killed", "timeout"))
-"""It may have come to speak before its end."""
-_ENDED = Control(Where.SHOWN, why="the session is gone, and with it alone what it had")
+_ANEW = "print('still here', 'pipes' in globals())"
+_ENDED = Control(Where.SHOWN, why="a new interpreter runs the next, and knows nothing of it")
 
 
-def _last(name: str, program: str, *, heavy: bool = False) -> Probe:
-    """Ends its session: whoever comes next in it finds none, or is ended with it."""
+def _last(name: str, program: str, *, heavy: bool = False, lasting: bool = False) -> Probe:
+    """Ends its interpreter: what comes next in the session finds a new one. What is
+    `lasting` may end the next run too, before it is ended with it."""
     return Probe(
         name=f"a session in which {name}",
         language="python",
         session=(_FIND + program,),
-        program=_BESIDES,
+        program=_ANEW,
         timeout=2.0,
         heavy=heavy,
-        expect=_GONE,
+        expect=Expect(says="(still here False\n)?", status=("ok", "killed", "timeout"))
+        if lasting
+        else Expect(says="still here False\n"),
         control=_ENDED,
     )
 
@@ -77,6 +80,7 @@ def steal():
     while True: os.read(commands, 1 << 20)
 threading.Thread(target=steal, daemon=True).start(); time.sleep(100)""",
         heavy=True,
+        lasting=True,
     ),
     _last(
         "a fork stays, to speak for the driver",
@@ -84,6 +88,7 @@ threading.Thread(target=steal, daemon=True).start(); time.sleep(100)""",
 if os.fork() == 0:
     os.setsid()
     while True: say(b'{"run": 1, "exit_code": 0}')""",
+        lasting=True,
     ),
 ]
 
