@@ -156,6 +156,43 @@ static void write_hosts(FILE *out, const struct limits *limits)
 	write_host(out, limits);
 }
 
+static void write_line_of(FILE *out, const char *path)
+{
+	char line[64];
+	FILE *real = fopen(path, "re");
+
+	if (!real)
+		return;
+	if (fgets(line, sizeof(line), real))
+		fputs(line, out);
+	fclose(real);
+}
+
+/* Another: the machine's own would tell that two containers are on the same one. */
+static void write_boot(FILE *out, const struct limits *limits)
+{
+	(void)limits;
+	write_line_of(out, "/proc" UUID);
+}
+
+static void write_system(FILE *out, const struct limits *limits)
+{
+	(void)limits;
+	write_line_of(out, "/proc/sys/kernel/ostype");
+}
+
+static void write_backlog(FILE *out, const struct limits *limits)
+{
+	(void)limits;
+	write_line_of(out, "/proc/sys/net/core/somaxconn");
+}
+
+static void write_overcommit(FILE *out, const struct limits *limits)
+{
+	(void)limits;
+	write_line_of(out, "/proc/sys/vm/overcommit_memory");
+}
+
 static void write_nothing(FILE *out, const struct limits *limits)
 {
 	(void)out;
@@ -164,7 +201,8 @@ static void write_nothing(FILE *out, const struct limits *limits)
 
 static const char *const folders[] = {
 	"empty",	"proc",		"proc/sys",	   "proc/sys/kernel", "proc/sys/kernel/random",
-	"sys",		"sys/devices",	"sys/devices/system", "sys/devices/system/cpu",
+	"proc/sys/net", "proc/sys/net/core", "proc/sys/vm", "sys", "sys/devices",
+	"sys/devices/system", "sys/devices/system/cpu",
 };
 
 static const struct {
@@ -182,7 +220,11 @@ static const struct {
 	{"proc/swaps", write_swaps},
 	{"proc/sys/kernel/hostname", write_host},
 	{"proc/sys/kernel/osrelease", write_kernel},
+	{"proc/sys/kernel/ostype", write_system},
+	{"proc/sys/kernel/random/boot_id", write_boot},
 	{"proc" UUID, write_nothing}, /* the kernel's own is mounted there */
+	{"proc/sys/net/core/somaxconn", write_backlog},
+	{"proc/sys/vm/overcommit_memory", write_overcommit},
 	{"sys/devices/system/cpu/online", write_processors},
 	{"sys/devices/system/cpu/possible", write_processors},
 	{"sys/devices/system/cpu/present", write_processors},

@@ -215,6 +215,7 @@ import os
 shown = {"cpuinfo", "loadavg", "meminfo", "stat", "swaps", "sys", "uptime", "vmstat"} # the run's
 kernel = {"cgroups", "config.gz", "consoles", "crypto", "devices", "dma", "driver", "execdomains",
     "filesystems", "iomem", "ioports", "key-users", "misc", "mtrr", "sysvipc", "tty", "version"}
+settings = {"boot_id", "hostname", "osrelease", "ostype", "overcommit_memory", "somaxconn"}
 for name in sorted(set(os.listdir("/proc")) - shown - kernel):
     path = "/proc/" + name
     if name.isdigit() or os.path.islink(path):
@@ -227,7 +228,7 @@ for name in sorted(set(os.listdir("/proc")) - shown - kernel):
         print(name)
 for folder, _, files in os.walk("/proc/sys"):
     for name in files:
-        if name not in ("hostname", "osrelease"):
+        if name not in settings:
             print(os.path.join(folder, name))
 print(sum(line.startswith("processor") for line in open("/proc/cpuinfo")), end=" ")
 print(open("/proc/meminfo").readline().split()[1], len(open("/proc/swaps").readlines()))
