@@ -30,6 +30,7 @@ from sandboxd_client.protocol import (
     RunStdin,
     Status,
     StdinObject,
+    check_finite,
     decoder,
     from_blob,
     to_blob,
@@ -278,7 +279,8 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
 
 
 def run_params(language: str, code: str, options: RunOptions, *, stream: bool) -> RunParams:
-    """The params of `run`. Raises TypeError for an option that does not exist."""
+    """The params of `run`. Raises TypeError for an option that does not exist, and ValueError
+    for a limit that is no finite number."""
     stdin = options.get("stdin")
     wire_stdin: str | StdinObject | None
     if stdin is None or isinstance(stdin, str):
@@ -293,6 +295,8 @@ def run_params(language: str, code: str, options: RunOptions, *, stream: bool) -
         rest["reuse"] = Reuse(rest["reuse"])
     if "if_busy" in rest:
         rest["if_busy"] = IfBusy(rest["if_busy"])
+    if isinstance(rest.get("limits"), Mapping):
+        check_finite(rest["limits"])
     for name, plain in _PLAIN.items():
         if name in rest:
             rest[name] = plain(rest[name])

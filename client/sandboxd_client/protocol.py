@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import enum
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -278,6 +279,17 @@ class Limits(Params, frozen=True):
     """Bytes of all files that go in, and of all that come out."""
     tmp: int | str | None = None
     """Bytes of everything the program can write: work folder, /tmp and /dev/shm."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what check_finite refuses."""
+        check_finite({"timeout": self.timeout, "cpus": self.cpus})
+
+
+def check_finite(limits: Mapping[str, object]) -> None:
+    """Raises ValueError: JSON has neither NaN nor infinity, and would say nothing instead."""
+    for name, value in limits.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"limits.{name} is {value}; it must be a finite number")
 
 
 class Reuse(enum.StrEnum):

@@ -146,7 +146,7 @@ class QuickRun:
                 self._send_files()
             case "files.output":
                 self._arriving.setdefault(params["index"], []).append(params["data"])
-            case None if message.get("id") == _RUN:
+            case None if message.get("id") in (_RUN, None):  # None: what it could not read at all
                 if error := message.get("error"):
                     raise from_wire(error["code"], error["message"], error.get("data", {}))
                 self.result = message["result"]
@@ -160,8 +160,18 @@ class QuickRun:
                 self._send(method="files.input", params={"id": _RUN, "path": name, "data": data})
 
     def _send(self, **message: Any) -> None:
-        line = json.dumps({"jsonrpc": "2.0", **message}, ensure_ascii=False)
-        self._connection.send(line.encode() + b"\n")
+        try:
+            line = json.dumps({"jsonrpc": "2.0", **message}, ensure_ascii=False, allow_nan=False)
+            data = line.encode()
+        except UnicodeEncodeError as error:
+            text = ascii(error.object[error.start : error.end])
+            raise SandboxError(
+                f"not UTF-8: {text}. Code, arguments, variables and names are text; bytes can be "
+                "given on stdin, or in a file by -f"
+            ) from None
+        except ValueError:
+            raise SandboxError("a limit is no finite number") from None
+        self._connection.send(data + b"\n")
 
 
 def _joined(came: list[Any]) -> str | dict[str, str]:
