@@ -246,7 +246,8 @@ class RunStream:
         for chunk in chunks:
             for start in range(0, len(chunk), STDIN_CHUNK):
                 while self.stdin_room < STDIN_CHUNK and not self._ended:
-                    if self._next() is None and not self._ended:
+                    # What it has passed over may have told of room, and be the last to come.
+                    if self._next() is None and self.stdin_room < STDIN_CHUNK and not self._ended:
                         self._connection.wait()
                 if self._ended:
                     return

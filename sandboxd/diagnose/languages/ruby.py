@@ -18,7 +18,11 @@ _LEVEL = r"(?P<path><internal:[^>]*>|[^:\s][^:]*):(?P<line>\d{1,9}):in [`'](?P<f
 _HEAD = re.compile(_LEVEL + r": (?P<said>.*)")
 _FROM = re.compile(r"\s+from " + _LEVEL)
 _CLASS = re.compile(r"(?P<message>.*) \((?P<type>[A-Z]\w*(?:::\w+)*)\)")
-_SYNTAX = re.compile(r"(?:.*: )?(?P<path>\S+\.rb):(?P<line>\d{1,9}): (?P<said>.* \(SyntaxError\))")
+_SYNTAX = re.compile(
+    r"(?:.*: )?(?P<path>\S+\.rb):(?P<line>\d{1,9}): "
+    r"(?P<said>.* \(SyntaxError\)|syntax error.*|unterminated .*|.* meets end of file.*)"
+)
+"""Of its main file Ruby tells them without their class."""
 _PLACELESS = re.compile(r"\S+: (?P<said>.* \([A-Z]\w*Error\))")
 _BUG = re.compile(r"(?P<path>\S+):(?P<line>\d{1,9}): \[BUG\] (?P<message>.*)")
 _CARETS = re.compile(r"\s*\^[~^]*")
