@@ -77,6 +77,8 @@ def _client() -> Iterator[str]:
     for title, module, names in (
         ("Synchronous", "sync", _public("sync")),
         ("Asynchronous", "aio", _public("aio")),
+        ("A run under way", "stream", _public("stream")),
+        ("The same, asynchronous", "aio_stream", _public("aio_stream")),
         ("Options and events", "_wire", ["RunOptions", *_public("_wire"), "DebugFacts"]),
         ("Files that go in", "_files", _public("_files")),
         ("Many programs", "batch", _public("batch")),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # as `typing` has it, which this is not to import
 
     from sandboxd_client._files import File
     from sandboxd_client._wire import Event, Output, Queued, Started
-    from sandboxd_client.aio import AsyncClient, AsyncRunStream
+    from sandboxd_client.aio import AsyncClient
+    from sandboxd_client.aio_stream import AsyncRunStream
     from sandboxd_client.batch import (
         Program,
         aimap_programs,
@@ -62,7 +63,8 @@ if TYPE_CHECKING:  # as `typing` has it, which this is not to import
         to_blob,
     )
     from sandboxd_client.session import AsyncSession, Session
-    from sandboxd_client.sync import Client, RunStream
+    from sandboxd_client.stream import RunStream
+    from sandboxd_client.sync import Client
 
 __version__ = "0.1.0"
 
@@ -118,7 +120,8 @@ __all__ = [
 _HOMES = {
     "_files": "File",
     "_wire": "Event Output Queued Started",
-    "aio": "AsyncClient AsyncRunStream",
+    "aio": "AsyncClient",
+    "aio_stream": "AsyncRunStream",
     "batch": "Program aimap_programs amap_programs imap_programs map_programs",
     "errors": (
         "CancelledError ConnectionLostError EngineUnavailableError "
@@ -129,7 +132,8 @@ _HOMES = {
     ),
     "protocol": "Base64 FilePart Limits Reuse RunResult State Status from_blob to_blob",
     "session": "AsyncSession Session",
-    "sync": "Client RunStream",
+    "stream": "RunStream",
+    "sync": "Client",
 }
 """Where each public name is defined."""
 

@@ -8,9 +8,11 @@ from typing import Any, Literal, TypedDict, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from sandboxd_client._files import Files, wire_files
+from sandboxd_client._files import Arriving, Files, wire_files
 from sandboxd_client.errors import SandboxError, from_wire
 from sandboxd_client.protocol import (
+    STDIN_WINDOW,
+    AttachParams,
     ErrorObject,
     FileForm,
     FilesOutput,
@@ -26,6 +28,7 @@ from sandboxd_client.protocol import (
     RunOutput,
     RunParams,
     RunQueued,
+    RunResult,
     RunStarted,
     RunStdin,
     Status,
@@ -212,6 +215,69 @@ def to_result(message: Incoming, kind: type[_Result]) -> _Result:
         return decoder(kind).decode(message.result)
     except msgspec.DecodeError as error:
         raise SandboxError(f"what answers is no sandboxd: {error}") from None
+
+
+class Following:
+    """A run, as far as the daemon has told of it."""
+
+    queued: Queued | None = None
+    """Where the run stands, while it waits for a container."""
+    seq: int | None = None
+    """The number of the last output that came, for `attach`."""
+    _request: RequestId
+
+    def __init__(self, params: RunParams | AttachParams) -> None:
+        self._params = params
+        self._method = Method.RUN if isinstance(params, RunParams) else Method.RUN_ATTACH
+        self._has_outputs = not isinstance(params, RunParams) or bool(params.outputs)
+        self._stdin_sent = self._stdin_taken = 0
+        self._files_wanted = False
+        self._arriving = Arriving()
+        self._result: RunResult | None = None
+        self._ended = False
+
+    @property
+    def result(self) -> RunResult:
+        """The result, known once the iteration has ended."""
+        if self._result is None:
+            raise RuntimeError("the run has not ended: iterate over its events first")
+        return self._result
+
+    @property
+    def ended(self) -> bool:
+        """Whether the daemon has answered: there will be no more events."""
+        return self._ended
+
+    @property
+    def stdin_room(self) -> int:
+        """Bytes of stdin that can be sent without the daemon having to hold them up."""
+        return max(0, STDIN_WINDOW - (self._stdin_sent - self._stdin_taken))
+
+    def _digest(self, message: Incoming) -> Event | Piece | None:
+        """Takes in what is said of the run. Gives what of it is an event, or the output whose
+        bytes follow; raises the RemoteError that the run was answered with."""
+        if message.method is None:
+            self._ended = True
+            self._result = self._arriving.put_into(to_result(message, RunResult))
+            return None
+        match event := to_event(message):
+            case Piece(data=None):
+                return event
+            case Piece(data=bytes() as data):
+                self.seq = event.seq
+                return Output(event.stream, data)
+            case Started():
+                self.queued = None
+                return event
+            case Queued():
+                self.queued = event
+            case StdinTaken():
+                self._stdin_taken += event.count
+            case FilesWanted():
+                self._files_wanted = True
+            case FilesOutput():
+                self._arriving.add(event)
+        return None
 
 
 class RunOptions(TypedDict, total=False):

@@ -7,29 +7,18 @@ async with AsyncClient() as client:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from sandboxd_client._files import Arriving, pieces, split
 from sandboxd_client._wire import (
-    STDIN_CHUNK,
     DebugFacts,
-    Event,
     Incoming,
-    Output,
-    Piece,
-    Queued,
     RunOptions,
-    Started,
-    StdinTaken,
     about,
-    end_of_input_line,
     forms_line,
-    input_lines,
     notification_line,
     parse_line,
     request_line,
@@ -37,12 +26,10 @@ from sandboxd_client._wire import (
     to_event,
     to_result,
 )
+from sandboxd_client.aio_stream import BUFFERED_EVENTS, AsyncRunStream
 from sandboxd_client.errors import ConnectionLostError, NotRunningError, SandboxError
 from sandboxd_client.protocol import (
-    STDIN_WINDOW,
     AttachParams,
-    Blob,
-    CancelParams,
     DebugParams,
     DebugReport,
     FilesOutput,
@@ -53,7 +40,6 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
-    InterruptParams,
     KillParams,
     LanguageInfo,
     Method,
@@ -61,7 +47,6 @@ from sandboxd_client.protocol import (
     Nothing,
     Params,
     RequestId,
-    RunParams,
     RunRecord,
     RunResult,
     RunSummary,
@@ -77,153 +62,7 @@ if TYPE_CHECKING:
     from sandboxd_client.batch import AsyncPrograms, Outcome, Programs, Progress
 
 _Result = TypeVar("_Result")
-_BUFFERED_EVENTS = 256
-"""Events a slow consumer may leave lying before the connection is read no further."""
 _LINE_LIMIT = 256 * 1024 * 1024
-
-
-class AsyncRunStream:
-    """A run under way: iterate over its events, then look at `result`.
-
-    Leaving it before the end kills the program, unless it is a kept one. All runs of
-    a client share its connection: one whose events nobody takes holds up the others.
-    """
-
-    queued: Queued | None = None
-    """Where the run stands, while it waits for a container."""
-    seq: int | None = None
-    """The number of the last output that came, for `AsyncClient.attach`."""
-
-    def __init__(self, client: AsyncClient, params: RunParams | AttachParams) -> None:
-        self._client = client
-        self._params = params
-        self._request: RequestId = client._next_id()
-        self._incoming: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(_BUFFERED_EVENTS)
-        self._stdin_sent = 0
-        self._stdin_taken = 0
-        self._files_wanted = False
-        self._arriving = Arriving()
-        self._result: RunResult | None = None
-        self._ended = False
-
-    async def __aenter__(self) -> Self:
-        attaches = isinstance(self._params, AttachParams)
-        params, following = split(self._params)
-        line = request_line(self._request, Method.RUN_ATTACH if attaches else Method.RUN, params)
-        if not isinstance(self._params, RunParams) or self._params.outputs:
-            await self._client._want_pieces()
-        await self._client._send(line, self._request, self._incoming)
-        if following:
-            try:
-                await self._send_files(following)
-            except BaseException as error:
-                await self.__aexit__(type(error), error, None)
-                raise
-        return self
-
-    async def _send_files(self, following: dict[str, Blob]) -> None:
-        """Sends the content that the line had no room for, once it is wanted."""
-        while not self._files_wanted:
-            await self._next()
-        for piece in pieces(self._request, following):
-            await self._client._send(notification_line(Method.FILES_INPUT, piece))
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._client._forget(self._request)
-        kept = isinstance(self._params, RunParams) and self._params.keep
-        if not self._ended and not kept:
-            with contextlib.suppress(SandboxError):
-                await self.cancel()
-
-    @property
-    def result(self) -> RunResult:
-        """The result, known once the iteration has ended."""
-        if self._result is None:
-            raise RuntimeError("the run has not ended: iterate over its events first")
-        return self._result
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._ended:
-            event = await self._next()
-            if event is not None:
-                return event
-        raise StopAsyncIteration
-
-    async def _next(self) -> Event | None:
-        message = await self._incoming.get()
-        if isinstance(message, SandboxError):
-            self._ended = True
-            raise message
-        if message.method is None:
-            self._ended = True
-            self._result = self._arriving.put_into(to_result(message, RunResult))
-            return None
-        return self._digest(message)
-
-    def _digest(self, message: Incoming) -> Event | None:
-        match event := to_event(message):
-            case Piece():
-                if event.data is None:
-                    raise SandboxError(
-                        "the daemon sends raw output, which this client has not asked for"
-                    )
-                self.seq = event.seq
-                return Output(event.stream, event.data)
-            case Started():
-                self.queued = None
-                return event
-            case Queued():
-                self.queued = event
-            case StdinTaken():
-                self._stdin_taken += event.count
-            case FilesWanted():
-                self._files_wanted = True
-            case FilesOutput():
-                self._arriving.add(event)
-        return None
-
-    async def send_stdin(self, data: bytes) -> None:
-        """Sends stdin to a run that was started with it streamed."""
-        self._stdin_sent += len(data)
-        for line in input_lines(self._request, data):
-            await self._client._send(line)
-
-    async def end_stdin(self) -> None:
-        await self._client._send(end_of_input_line(self._request))
-
-    async def feed(self, chunks: Iterable[bytes]) -> None:
-        """Sends all of stdin as the program takes it, passing over events meanwhile."""
-        for chunk in chunks:
-            for start in range(0, len(chunk), STDIN_CHUNK):
-                while self._stdin_sent - self._stdin_taken > STDIN_WINDOW - STDIN_CHUNK:
-                    if self._ended:
-                        return
-                    await self._next()
-                await self.send_stdin(chunk[start : start + STDIN_CHUNK])
-        await self.end_stdin()
-
-    async def interrupt(self) -> None:
-        """Sends the program SIGINT, as Ctrl-C does; nothing before it has started."""
-        params = InterruptParams(id=self._request)
-        await self._client._send(notification_line(Method.RUN_INTERRUPT, params))
-
-    async def cancel(self) -> None:
-        """Asks for the program to be killed; the iteration then ends in CancelledError.
-
-        Of one that was attached to, only the following ends: see `AsyncClient.kill`.
-        """
-        params = CancelParams(id=self._request)
-        if not self._client._connected:
-            return  # the run went with its connection
-        await self._client._send(notification_line(Method.CANCEL, params))
 
 
 class AsyncClient:
@@ -355,7 +194,7 @@ class AsyncClient:
 
     async def _call(self, method: Method, params: Params, kind: type[_Result]) -> _Result:
         request = self._next_id()
-        answer: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(_BUFFERED_EVENTS)
+        answer: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(BUFFERED_EVENTS)
         arriving = Arriving()
         params, following = split(params)
         if kind is FilesRead:

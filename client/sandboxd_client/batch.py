@@ -33,13 +33,14 @@ import msgspec
 from sandboxd_client._wire import RunOptions, run_params
 from sandboxd_client.errors import CancelledError, QueueFullError, SandboxError
 from sandboxd_client.protocol import CANCELLED, RunParams, RunResult, StdinObject
-from sandboxd_client.sync import Client, RunStream
+from sandboxd_client.stream import RunStream
 
 if TYPE_CHECKING:  # each half is imported by who uses it: `sandbox run` needs neither
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
     from sandboxd_client.aio import AsyncClient
+    from sandboxd_client.sync import Client
 
 CONCURRENCY = 8
 """Programs at once unless told otherwise; the daemon queues what it has no room for."""
@@ -459,7 +460,7 @@ async def _arun_patiently(client: AsyncClient, program: Program) -> Outcome:
 
 
 async def _arun(client: AsyncClient, program: Program) -> RunResult:
-    from sandboxd_client.aio import AsyncRunStream  # noqa: PLC0415 - see the imports
+    from sandboxd_client.aio_stream import AsyncRunStream  # noqa: PLC0415 - see the imports
 
     async with AsyncRunStream(client, program.params) as stream:
         if program.pieces is not None:

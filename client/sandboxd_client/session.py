@@ -34,8 +34,10 @@ from sandboxd_client.protocol import (
 )
 
 if TYPE_CHECKING:
-    from sandboxd_client.aio import AsyncClient, AsyncRunStream
-    from sandboxd_client.sync import Client, RunStream
+    from sandboxd_client.aio import AsyncClient
+    from sandboxd_client.aio_stream import AsyncRunStream
+    from sandboxd_client.stream import RunStream
+    from sandboxd_client.sync import Client
 
 _Result = TypeVar("_Result")
 _GONE = (SessionNotFoundError, ConnectionLostError, NotRunningError)

@@ -12,29 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from msgspec import structs
-
 from sandboxd_client._connection import Connection
 from sandboxd_client._files import Arriving, pieces, split
 from sandboxd_client._wire import (
-    STDIN_CHUNK,
     DebugFacts,
-    Event,
     Incoming,
-    Output,
-    Piece,
-    Queued,
     RunOptions,
-    Started,
-    StdinTaken,
-    end_of_input_line,
     forms_line,
-    input_lines,
     notification_line,
     parse_line,
     request_line,
@@ -44,10 +32,7 @@ from sandboxd_client._wire import (
 )
 from sandboxd_client.errors import ConnectionLostError
 from sandboxd_client.protocol import (
-    STDIN_WINDOW,
     AttachParams,
-    Blob,
-    CancelParams,
     DebugParams,
     DebugReport,
     FilesOutput,
@@ -58,14 +43,12 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
-    InterruptParams,
     KillParams,
     LanguageInfo,
     Method,
     NoParams,
     Nothing,
     Params,
-    RunParams,
     RunRecord,
     RunResult,
     RunSummary,
@@ -76,196 +59,12 @@ from sandboxd_client.protocol import (
     default_socket,
 )
 from sandboxd_client.session import Session, SessionOptions, session_params
+from sandboxd_client.stream import RunStream
 
 if TYPE_CHECKING:
     from sandboxd_client.batch import Outcome, Programs, Progress
 
 _Result = TypeVar("_Result")
-
-
-class RunStream:
-    """A run under way: iterate over its events, then look at `result`.
-
-        with client.stream("python", code) as run:
-            for event in run:
-                ...
-        print(run.result.exit_code)
-
-    Leaving it before the end kills the program, unless it is a kept one.
-    """
-
-    queued: Queued | None = None
-    """Where the run stands, while it waits for a container."""
-    seq: int | None = None
-    """The number of the last output that came, for `Client.attach`."""
-
-    def __init__(self, client: Client, params: RunParams | AttachParams) -> None:
-        self._client = client
-        self._params = params
-        self._method = Method.RUN if isinstance(params, RunParams) else Method.RUN_ATTACH
-        self._streams = not isinstance(params, RunParams) or params.stream
-        self._stdin_sent = 0
-        self._stdin_taken = 0
-        self._raw: Piece | None = None
-        """Output whose bytes, or the last of them, have not arrived yet."""
-        self._keeps_count = not isinstance(params, RunParams) or params.keep
-        """Pieces are handed out whole, so that `seq` tells what the caller has."""
-        self._has_outputs = not isinstance(params, RunParams) or bool(params.outputs)
-        self._files_wanted = False
-        self._arriving = Arriving()
-        self._result: RunResult | None = None
-        self._ended = False
-
-    def __enter__(self) -> Self:
-        self._connection = self._client._acquire()
-        self._request = self._client._next_id()
-        params, following = split(self._params)
-        try:
-            self._client._agree(self._connection, raw=self._streams, pieces=self._has_outputs)
-            self._connection.send(request_line(self._request, self._method, params))
-            if following:
-                self._send_files(following)
-        except BaseException:
-            self._connection.close()
-            raise
-        return self
-
-    def _send_files(self, following: dict[str, Blob]) -> None:
-        """Sends the content that the line had no room for, once it is wanted."""
-        while not self._files_wanted:
-            if self._next() is None and not self._files_wanted:
-                self._connection.wait()
-        for piece in pieces(self._request, following):
-            self._connection.send(notification_line(Method.FILES_INPUT, piece))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._ended:
-            self._client._release(self._connection)
-        else:
-            self._connection.close()
-
-    @property
-    def result(self) -> RunResult:
-        """The result, known once the iteration has ended."""
-        if self._result is None:
-            raise RuntimeError("the run has not ended: iterate over its events first")
-        return self._result
-
-    @property
-    def ended(self) -> bool:
-        """Whether the daemon has answered: there will be no more events."""
-        return self._ended
-
-    def fileno(self) -> int:
-        """Readable when `take` may have something."""
-        return self._connection.fileno()
-
-    def __iter__(self) -> Iterator[Event]:
-        while True:
-            event = self._next()
-            if event is not None:
-                yield event
-            elif self._ended:
-                return
-            else:
-                self._connection.wait()
-
-    def take(self) -> Iterator[Event]:
-        """The events that have arrived, without waiting for more."""
-        self._connection.read_available()
-        while (event := self._next()) is not None:
-            yield event
-
-    def _next(self) -> Event | None:
-        """The next event that has arrived; None when there is none, or no more."""
-        while not self._ended:
-            if (piece := self._raw) is not None:
-                data = self._connection.next_bytes(piece.size, whole=self._keeps_count)
-                left = piece.size - len(data)
-                self._raw = structs.replace(piece, size=left) if left else None
-                if not left:
-                    self.seq = piece.seq
-                if data:
-                    return Output(piece.stream, data)
-                if left:
-                    return None
-            line = self._connection.next_line()
-            if line is None:
-                return None
-            event = self._digest(parse_line(line))
-            if event is not None:
-                return event
-        return None
-
-    def _digest(self, message: Incoming) -> Event | None:
-        if message.method is None:
-            if message.id in (self._request, None):  # None: the line was not understood
-                self._ended = True
-                self._result = self._arriving.put_into(to_result(message, RunResult))
-            return None
-        match event := to_event(message):
-            case Piece():
-                if event.data is not None:
-                    self.seq = event.seq
-                    return Output(event.stream, event.data)
-                self._raw = event
-            case Started():
-                self.queued = None
-                return event
-            case Queued():
-                self.queued = event
-            case StdinTaken():
-                self._stdin_taken += event.count
-            case FilesWanted():
-                self._files_wanted = True
-            case FilesOutput():
-                self._arriving.add(event)
-        return None
-
-    @property
-    def stdin_room(self) -> int:
-        """Bytes of stdin that can be sent without the daemon having to hold them up."""
-        return max(0, STDIN_WINDOW - (self._stdin_sent - self._stdin_taken))
-
-    def send_stdin(self, data: bytes) -> None:
-        """Sends stdin to a run that was started with it streamed."""
-        self._stdin_sent += len(data)
-        for line in input_lines(self._request, data):
-            self._connection.send(line)
-
-    def end_stdin(self) -> None:
-        self._connection.send(end_of_input_line(self._request))
-
-    def feed(self, chunks: Iterable[bytes]) -> None:
-        """Sends all of stdin as the program takes it, passing over events meanwhile."""
-        for chunk in chunks:
-            for start in range(0, len(chunk), STDIN_CHUNK):
-                while self.stdin_room < STDIN_CHUNK and not self._ended:
-                    # What it has passed over may have told of room, and be the last to come.
-                    if self._next() is None and self.stdin_room < STDIN_CHUNK and not self._ended:
-                        self._connection.wait()
-                if self._ended:
-                    return
-                self.send_stdin(chunk[start : start + STDIN_CHUNK])
-        self.end_stdin()
-
-    def interrupt(self) -> None:
-        """Sends the program SIGINT, as Ctrl-C does; nothing before it has started."""
-        params = InterruptParams(id=self._request)
-        self._connection.send(notification_line(Method.RUN_INTERRUPT, params))
-
-    def cancel(self) -> None:
-        """Asks for the program to be killed; the iteration then ends in CancelledError.
-
-        Of one that was attached to, only the following ends: see `Client.kill`.
-        """
-        params = CancelParams(id=self._request)
-        self._connection.send(notification_line(Method.CANCEL, params))
 
 
 class Client:

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from sandboxd_client._wire import Output, Started
-from sandboxd_client.aio import AsyncClient, AsyncRunStream
+from sandboxd_client.aio import AsyncClient
+from sandboxd_client.aio_stream import AsyncRunStream
 from sandboxd_client.batch import Program, _arun_patiently
 from sandboxd_client.errors import (
     ConnectionLostError,
