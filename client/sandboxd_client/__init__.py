@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # as `typing` has it, which this is not to import
         ShuttingDownError,
         StartFailedError,
         UnknownLanguageError,
+        UsageError,
     )
     from sandboxd_client.protocol import (
         Base64,
@@ -108,6 +109,7 @@ __all__ = [
     "State",
     "Status",
     "UnknownLanguageError",
+    "UsageError",
     "aimap_programs",
     "amap_programs",
     "from_blob",
@@ -128,7 +130,7 @@ _HOMES = {
         "ImageUnavailableError InvalidLimitsError InvalidParamsError NodeLostError "
         "NotPermittedError NotRunningError PayloadTooLargeError QueueFullError QuotaExceededError "
         "RemoteError RunNotFoundError SandboxError SessionBusyError "
-        "SessionNotFoundError ShuttingDownError StartFailedError UnknownLanguageError"
+        "SessionNotFoundError ShuttingDownError StartFailedError UnknownLanguageError UsageError"
     ),
     "protocol": "Base64 FilePart Limits Reuse RunResult State Status from_blob to_blob",
     "session": "AsyncSession Session",

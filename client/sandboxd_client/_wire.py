@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from sandboxd_client._files import Arriving, Files, wire_files
-from sandboxd_client.errors import SandboxError, from_wire
+from sandboxd_client.errors import SandboxError, UsageError, from_wire
 from sandboxd_client.protocol import (
     STDIN_WINDOW,
     AttachParams,
@@ -224,10 +224,11 @@ class Following:
     """Where the run stands, while it waits for a container."""
     seq: int | None = None
     """The number of the last output that came, for `attach`."""
-    _request: RequestId
+    _ENTERING = "with client.stream(…) as run"
 
     def __init__(self, params: RunParams | AttachParams) -> None:
         self._params = params
+        self._entered: RequestId | None = None
         self._method = Method.RUN if isinstance(params, RunParams) else Method.RUN_ATTACH
         self._has_outputs = not isinstance(params, RunParams) or bool(params.outputs)
         self._stdin_sent = self._stdin_taken = 0
@@ -237,10 +238,20 @@ class Following:
         self._ended = False
 
     @property
+    def _request(self) -> RequestId:
+        """Raises UsageError before it is entered."""
+        if self._entered is None:
+            raise self._not_entered()
+        return self._entered
+
+    def _not_entered(self) -> UsageError:
+        return UsageError(f"the run has not begun: enter it first, by `{self._ENTERING}:`")
+
+    @property
     def result(self) -> RunResult:
-        """The result, known once the iteration has ended."""
+        """The result, known once the iteration has ended. Raises UsageError before."""
         if self._result is None:
-            raise RuntimeError("the run has not ended: iterate over its events first")
+            raise UsageError("the run has not ended: iterate over its events first")
         return self._result
 
     @property

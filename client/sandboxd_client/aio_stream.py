@@ -44,13 +44,15 @@ class AsyncRunStream(Following):
     a client share its connection: one whose events nobody takes holds up the others.
     """
 
+    _ENTERING = "async with client.stream(…) as run"
+
     def __init__(self, client: AsyncClient, params: RunParams | AttachParams) -> None:
         super().__init__(params)
         self._client = client
-        self._request = client._next_id()
         self._incoming: asyncio.Queue[Incoming | SandboxError] = asyncio.Queue(BUFFERED_EVENTS)
 
     async def __aenter__(self) -> Self:
+        self._entered = self._client._next_id()
         params, following = split(self._params)
         line = request_line(self._request, self._method, params)
         if self._has_outputs:
@@ -94,6 +96,8 @@ class AsyncRunStream(Following):
         raise StopAsyncIteration
 
     async def _next(self) -> Event | None:
+        if self._entered is None:
+            raise self._not_entered()
         message = await self._incoming.get()
         if isinstance(message, SandboxError):
             self._ended = True

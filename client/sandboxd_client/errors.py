@@ -18,6 +18,11 @@ class SandboxError(Exception):
     """The base of all errors of this package."""
 
 
+class UsageError(SandboxError):
+    """A client was used in a way that cannot work, such as a session that was not entered;
+    the message says what would be right."""
+
+
 class NotRunningError(SandboxError):
     """No daemon listens on the socket."""
 

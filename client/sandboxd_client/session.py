@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 from sandboxd_client._files import Files, wire_files, written_files
 from sandboxd_client._wire import RunOptions
-from sandboxd_client.errors import ConnectionLostError, NotRunningError, SessionNotFoundError
+from sandboxd_client.errors import (
+    ConnectionLostError,
+    NotRunningError,
+    SessionNotFoundError,
+    UsageError,
+)
 from sandboxd_client.protocol import (
     FileInfo,
     FilePart,
@@ -68,14 +73,17 @@ def session_params(language: str, options: SessionOptions) -> SessionOpenParams:
 
 
 class _Base:
+    _ENTERING = "with client.session(…) as session"
+
     def __init__(self, params: SessionOpenParams) -> None:
         self._params = params
         self._opened: SessionOpened | None = None
 
     @property
     def id(self) -> str:
+        """Raises UsageError before it is entered, as all does that is asked of it."""
         if self._opened is None:
-            raise RuntimeError("the session is not open: enter it first")
+            raise UsageError(f"the session is not open: enter it first, by `{self._ENTERING}:`")
         return self._opened.session
 
     @property
@@ -158,6 +166,8 @@ class Session(SessionFiles):
 
 class AsyncSession(_Base):
     """Opened by entering, closed by leaving; see `AsyncClient.session`."""
+
+    _ENTERING = "async with client.session(…) as session"
 
     def __init__(self, client: AsyncClient, params: SessionOpenParams) -> None:
         super().__init__(params)

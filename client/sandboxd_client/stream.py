@@ -31,6 +31,7 @@ from sandboxd_client.protocol import (
 )
 
 if TYPE_CHECKING:
+    from sandboxd_client._connection import Connection
     from sandboxd_client.sync import Client
 
 
@@ -48,6 +49,7 @@ class RunStream(Following):
     def __init__(self, client: Client, params: RunParams | AttachParams) -> None:
         super().__init__(params)
         self._client = client
+        self._link: Connection | None = None
         self._streams = not isinstance(params, RunParams) or params.stream
         self._raw: Piece | None = None
         """Output whose bytes, or the last of them, have not arrived yet."""
@@ -55,8 +57,8 @@ class RunStream(Following):
         """Pieces are handed out whole, so that `seq` tells what the caller has."""
 
     def __enter__(self) -> Self:
-        self._connection = self._client._acquire()
-        self._request = self._client._next_id()
+        self._link = self._client._acquire()
+        self._entered = self._client._next_id()
         params, following = split(self._params)
         try:
             self._client._agree(self._connection, raw=self._streams, pieces=self._has_outputs)
@@ -67,6 +69,13 @@ class RunStream(Following):
             self._connection.close()
             raise
         return self
+
+    @property
+    def _connection(self) -> Connection:
+        """Raises UsageError before it is entered."""
+        if self._link is None:
+            raise self._not_entered()
+        return self._link
 
     def _send_files(self, following: dict[str, Blob]) -> None:
         """Sends the content that the line had no room for, once it is wanted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from sandboxd_client import (
     Started,
     Status,
     UnknownLanguageError,
+    UsageError,
 )
 from sandboxd_client.protocol import STDIN_WINDOW
 from tests.support.program import Process
@@ -74,9 +75,23 @@ async def test_100_runs_at_once_over_one_connection_have_each_their_own_result(
     assert len(service.hub.connections) == 1
 
 
+async def test_a_stream_that_was_not_entered_says_how_to(aclient: AsyncClient) -> None:
+    uses: list[Callable[[AsyncRunStream], Awaitable[object]]] = [
+        AsyncRunStream.__anext__,
+        lambda run: run.send_stdin(b"1"),
+        AsyncRunStream.end_stdin,
+        lambda run: run.feed([b"1"]),
+        AsyncRunStream.interrupt,
+        AsyncRunStream.cancel,
+    ]
+    for use in uses:
+        with pytest.raises(UsageError, match=r"enter it first, by `async with client\.stream"):
+            await use(aclient.stream("python", "", stdin=()))
+
+
 async def test_a_streams_events_come_in_order_and_then_its_result(aclient: AsyncClient) -> None:
     async with aclient.stream("python", "out a\nerr b\nout c") as stream:
-        with pytest.raises(RuntimeError, match="iterate"):
+        with pytest.raises(UsageError, match="iterate"):
             _ = stream.result
         started, *outputs = [event async for event in stream]
     assert isinstance(started, Started)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -12,9 +13,11 @@ from sandboxd_client import (
     AsyncClient,
     Client,
     Output,
+    Session,
     SessionBusyError,
     SessionNotFoundError,
     State,
+    UsageError,
 )
 from tests.client.test_cli import run, sandbox
 from tests.support.service import ServiceThread
@@ -52,9 +55,24 @@ def test_one_that_is_kept_is_found_by_its_id(served: ServiceThread) -> None:
         assert another.sessions() == []
 
 
-def test_what_has_not_been_entered_has_no_id(served: ServiceThread) -> None:
-    with Client(served.socket) as client, pytest.raises(RuntimeError, match="enter it first"):
-        client.session("python").run("")
+USES: list[Callable[[Session], object]] = [
+    lambda session: session.id,
+    lambda session: session.run(""),
+    lambda session: session.stream(""),
+    lambda session: session.write_files({}),
+    lambda session: session.read_files([]),
+    lambda session: session.list_files(),
+    lambda session: session.close(),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_one_that_was_not_entered_says_how_to(
+    served: ServiceThread, use: Callable[[Session], object]
+) -> None:
+    with Client(served.socket) as client, pytest.raises(UsageError) as told:
+        use(client.session("python"))
+    assert "enter it first, by `with client.session(…) as session:`" in str(told.value)
 
 
 async def test_the_asynchronous_one_is_the_same(served: ServiceThread) -> None:
@@ -73,6 +91,8 @@ async def test_the_asynchronous_one_is_the_same(served: ServiceThread) -> None:
             assert [each.data for each in (await session.read_files(["a"])).files] == ["1"]
             assert len(await client.sessions()) == 1
         assert await client.sessions() == []
+        with pytest.raises(UsageError, match=r"by `async with client\.session"):
+            await client.session("python").run("")
 
 
 def test_the_repl_shows_values_and_passes_the_exit_code_on(served: ServiceThread) -> None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,10 +31,12 @@ from sandboxd_client import (
     QueueFullError,
     RemoteError,
     Reuse,
+    RunStream,
     SandboxError,
     Started,
     Status,
     UnknownLanguageError,
+    UsageError,
     from_blob,
 )
 from sandboxd_client.errors import from_wire
@@ -135,9 +137,25 @@ def test_output_comes_while_the_program_runs(client: Client, served: ServiceThre
 
 def test_there_is_no_result_before_the_end(client: Client) -> None:
     with client.stream("python", "") as run:
-        with pytest.raises(RuntimeError, match="iterate"):
+        with pytest.raises(UsageError, match="iterate"):
             _ = run.result
         list(run)
+
+
+def test_a_stream_that_was_not_entered_says_how_to(client: Client) -> None:
+    uses: list[Callable[[RunStream], object]] = [
+        list,
+        lambda run: list(run.take()),
+        lambda run: run.send_stdin(b"1"),
+        RunStream.end_stdin,
+        lambda run: run.feed([b"1"]),
+        RunStream.interrupt,
+        RunStream.cancel,
+        RunStream.fileno,
+    ]
+    for use in uses:
+        with pytest.raises(UsageError, match=r"enter it first, by `with client\.stream"):
+            use(client.stream("python", "", stdin=()))
 
 
 def test_stdin_may_be_sent_in_answer_to_output(client: Client) -> None:

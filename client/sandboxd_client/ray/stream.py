@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from sandboxd_client._wire import Event
+from sandboxd_client.errors import UsageError
 from sandboxd_client.protocol import RunParams, RunResult
 from sandboxd_client.ray.actor import Ended, Happened, encode
 from sandboxd_client.ray.nodes import Node, Nodes, first_line
@@ -58,7 +59,7 @@ class ClusterStream:
     def result(self) -> RunResult:
         """The result, known once the iteration has ended."""
         if self._result is None:
-            raise RuntimeError("the run has not ended: iterate over its events first")
+            raise UsageError("the run has not ended: iterate over its events first")
         return self._result
 
     def __iter__(self) -> Iterator[Event]:
