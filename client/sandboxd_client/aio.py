@@ -40,6 +40,7 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    Killed,
     KillParams,
     LanguageInfo,
     Method,
@@ -128,9 +129,10 @@ class AsyncClient:
         """
         return AsyncRunStream(self, AttachParams(run=run, after=after))
 
-    async def kill(self, run: str) -> None:
-        """Ends a kept run; returns once it has ended. Raises RunNotFoundError."""
-        await self._call(Method.RUN_KILL, KillParams(run=run), Nothing)
+    async def kill(self, run: str) -> bool:
+        """Ends a kept run; returns once it has ended, False where it had before. Raises
+        RunNotFoundError."""
+        return not (await self._call(Method.RUN_KILL, KillParams(run=run), Killed)).had_ended
 
     async def map(
         self,

@@ -438,6 +438,13 @@ class Nothing(Struct, frozen=True):
     """`{}`: it was done."""
 
 
+class Killed(Struct, frozen=True, omit_defaults=True):
+    """`{}`: the run has ended by this."""
+
+    had_ended: bool = False
+    """It had ended before."""
+
+
 class EffectiveLimits(Struct, frozen=True):
     """Limits with every value known."""
 

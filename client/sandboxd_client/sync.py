@@ -43,6 +43,7 @@ from sandboxd_client.protocol import (
     HistoryListParams,
     InitializeParams,
     InitializeResult,
+    Killed,
     KillParams,
     LanguageInfo,
     Method,
@@ -127,9 +128,10 @@ class Client:
         """
         return RunStream(self, AttachParams(run=run, after=after))
 
-    def kill(self, run: str) -> None:
-        """Ends a kept run; returns once it has ended. Raises RunNotFoundError."""
-        self._call(Method.RUN_KILL, KillParams(run=run), Nothing)
+    def kill(self, run: str) -> bool:
+        """Ends a kept run; returns once it has ended, False where it had before. Raises
+        RunNotFoundError."""
+        return not self._call(Method.RUN_KILL, KillParams(run=run), Killed).had_ended
 
     def map(
         self, programs: Programs, concurrency: int = 8, progress: Progress | None = None

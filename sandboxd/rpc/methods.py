@@ -46,6 +46,7 @@ from sandboxd_client.protocol import (
     InitializeParams,
     InitializeResult,
     InputFile,
+    Killed,
     KillParams,
     LanguageInfo,
     LimitsInfo,
@@ -197,9 +198,8 @@ class Methods:
     async def attach(self, params: AttachParams, context: Context) -> RunResult:
         return await self._kept.attach(_reader(context), params, context)
 
-    async def kill(self, params: KillParams, context: Context) -> Nothing:
-        await self._kept.kill(_reader(context), params.run)
-        return Nothing()
+    async def kill(self, params: KillParams, context: Context) -> Killed:
+        return Killed(had_ended=not await self._kept.kill(_reader(context), params.run))
 
     async def session_open(self, params: SessionOpenParams, context: Context) -> SessionOpened:
         run = RunRequest(
@@ -348,7 +348,7 @@ HANDLERS: dict[str, Handler] = {
         "Joins a kept run of the caller's: its output, then its result; also after its end.",
     ),
     Method.RUN_KILL: Handler(
-        KillParams, Methods.kill, Nothing, "Ends a kept run of the caller's, and waits for its end."
+        KillParams, Methods.kill, Killed, "Ends a kept run of the caller's, and waits for its end."
     ),
     Method.LANGUAGES: Handler(NoParams, Methods.languages, list[LanguageInfo], "What can be run."),
     Method.STATUS: Handler(NoParams, Methods.status, StatusResult, "Pools, queue and totals."),

@@ -244,13 +244,15 @@ class KeptRuns:
             await _recording(record).send(sink, 0)
         return _without_files(record.result)
 
-    async def kill(self, reader: int | None, run: str) -> None:
-        """One that has ended already is no error. Raises RunNotFoundError."""
+    async def kill(self, reader: int | None, run: str) -> bool:
+        """False for one that has ended already, which is no error. Raises RunNotFoundError."""
         kept = self._find(reader, run)
-        if kept is not None:
-            await kept.kill()
-        else:
+        if kept is None:
             await self._history.get(reader, run)
+        if kept is None or kept.task.done():
+            return False
+        await kept.kill()
+        return True
 
     def _find(self, reader: int | None, run: str) -> KeptRun | None:
         kept = self._by_id.get(run)

@@ -56,8 +56,9 @@ def test_a_kept_run_can_be_killed(client: Client) -> None:
     with client.stream("python", "hang", keep=True) as stream:
         started = next(iter(stream))
         assert isinstance(started, Started)
-        client.kill(started.run)
+        assert client.kill(started.run)
         assert list(stream) == []
+    assert not client.kill(started.run)
     assert stream.result.status is Status.KILLED
 
 
@@ -121,7 +122,8 @@ async def test_a_kept_run_can_be_killed_from_another_client(
         started = await anext(aiter(stream))
         assert isinstance(started, Started)
         async with AsyncClient(service.socket) as other:
-            await other.kill(started.run)
+            assert await other.kill(started.run)
+            assert not await other.kill(started.run)
         assert [event async for event in stream] == []
     assert stream.result.status is Status.KILLED
 
@@ -167,7 +169,13 @@ def test_what_is_printed_comes_to_who_attached_while_it_is(served: ServiceThread
 
 def test_a_detached_run_can_be_killed(served: ServiceThread) -> None:
     run = detached(served, "python", "-c", "out a\nhang")
-    assert sandbox(served.socket, "kill", run).returncode == 0
+    killed = sandbox(served.socket, "kill", run)
+    assert (killed.returncode, killed.stderr) == (0, b"")
+    again = sandbox(served.socket, "kill", run)
+    assert (again.returncode, again.stderr.decode()) == (
+        0,
+        f"sandbox: the run {run} had ended already\n",
+    )
     ran = attach(served, run)
     assert (ran.stdout, ran.returncode) == (b"a\n", 137)
     assert b"killed" in ran.stderr

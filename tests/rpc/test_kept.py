@@ -198,7 +198,7 @@ async def test_a_run_that_is_killed_tells_who_joined_what_it_printed(
     await wire.receive_until("run.output")
     async with Wire(service.socket) as other:
         assert await other.call("run.kill", {"run": run}) == {}
-        assert await other.call("run.kill", {"run": run}) == {}
+        assert await other.call("run.kill", {"run": run}) == {"had_ended": True}
     result = await wire.result(joined)
     assert (result["status"], result["stdout"]) == ("killed", "a\n")
     assert [file["path"] for file in result["files"]] == ["file"]
@@ -333,7 +333,7 @@ async def test_what_is_forgotten_is_sent_as_the_history_kept_it(
         rest = attach(wire, run, after=0)
         assert (await wire.result(rest))["stdout"] == "€€\n"
         assert pieces(wire, rest) == []
-        assert await wire.call("run.kill", {"run": run}) == {}
+        assert await wire.call("run.kill", {"run": run}) == {"had_ended": True}
 
 
 async def test_what_is_remembered_of_ended_runs_is_bounded(

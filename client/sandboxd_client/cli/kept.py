@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from sandboxd_client._paths import default_socket_name
 from sandboxd_client.cli._quick import QuickRun
 from sandboxd_client.cli.command import Command
@@ -31,10 +33,12 @@ def attach(arguments: argparse.Namespace) -> int:
 
 
 def kill(arguments: argparse.Namespace) -> int:
+    """One that has ended is told, and is no failure: it is as it was to be."""
     from sandboxd_client.sync import Client  # noqa: PLC0415 - slow, and not for `attach`
 
     with Client(arguments.socket) as client:
-        client.kill(arguments.run)
+        if not client.kill(arguments.run):
+            sys.stderr.write(f"sandbox: the run {arguments.run} had ended already\n")
     return 0
 
 
