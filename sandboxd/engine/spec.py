@@ -19,7 +19,7 @@ from sandboxd.languages import Language, processors
 GUEST_PATH = "/sandboxd/guest"
 _CPU_UNIT = 10**9
 _SECCOMP = seccomp.profile()
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Shape(Struct, frozen=True):

@@ -59,6 +59,36 @@ def test_the_tools_that_programs_call_are_there(client: Client) -> None:
     assert text(result).split()[:3] == [str(len(tools.split())), "https", "443/tcp"]
 
 
+PATHS = {
+    "python": "import os; print(os.environ['PATH'])",
+    "javascript": "console.log(process.env.PATH)",
+    "ruby": "puts ENV['PATH']",
+    "bash": "echo $PATH",
+    "sh": "echo $PATH",
+    "go": 'package main\nimport ("fmt"; "os")\nfunc main() { fmt.Println(os.Getenv("PATH")) }',
+}
+
+
+@pytest.mark.parametrize("language", PATHS)
+def test_commands_are_looked_for_where_there_are_some(client: Client, language: str) -> None:
+    path = text(client.run(language, PATHS[language])).strip()
+    assert path == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def test_go_finds_its_own_tools(client: Client) -> None:
+    code = """
+package main
+import ("fmt"; "os/exec")
+func main() {
+    for _, tool := range []string{"go", "gofmt"} {
+        _, err := exec.LookPath(tool)
+        fmt.Println(tool, err)
+    }
+}
+"""
+    assert client.run("go", code).stdout == "go <nil>\ngofmt <nil>\n"
+
+
 def test_python_has_its_other_name(client: Client) -> None:
     code = 'import subprocess; subprocess.run(["python", "-c", "print(1)"])'
     assert client.run("python", code).stdout == "1\n"

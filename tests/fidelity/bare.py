@@ -33,7 +33,7 @@ _COMPILE = ["-D_GNU_SOURCE", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror",
 _USER = 1000
 _TIMED_OUT = -1
 _ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/sandbox",
     "LANG": "C.UTF-8",
     "TMPDIR": "/tmp",

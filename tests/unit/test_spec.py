@@ -175,6 +175,7 @@ def test_the_hostname_is_fixed_and_the_environment_minimal() -> None:
     assert config(1)["Hostname"] == config(2)["Hostname"] == "sandbox"
     names = {pair.partition("=")[0] for pair in config()["Env"]}
     assert names == {"PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS"}
+    assert "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" in config()["Env"]
     assert (
         "BASH_ENV=/sandboxd/bash.sh"
         in config(shape=replace(PLAIN, language=LANGUAGES.find("bash")))["Env"]
