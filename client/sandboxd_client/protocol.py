@@ -535,8 +535,9 @@ class OutputFile(Struct, frozen=True, omit_defaults=True):
 
 
 class SkippedFile(Struct, frozen=True):
-    """Something that `outputs` named and that did not come back, or a folder that could
-    not be looked into and may have such. What is not UTF-8 in a name is escaped: `\\xc3`."""
+    """Something that `outputs` named and that did not come back, such as a plain name
+    of which there is nothing; or a folder that could not be looked into and may have such.
+    What is not UTF-8 in a name is escaped: `\\xc3`."""
 
     path: str
     why: str

@@ -13,7 +13,7 @@ import msgspec
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.blobs import decode, encode
-from sandboxd.run.files import Room, matches, with_folders
+from sandboxd.run.files import NO_FILE, Room, matches, missing, with_folders
 from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
 from sandboxd.run.plan import Plan
 from sandboxd.run.runner import Runner
@@ -78,6 +78,9 @@ class FileSession(Session):
         )
         result = await self._runner.run(request, sink, on_active)
         skipped = list(result.files_skipped)
+        paths = sorted(file.path for file in result.files)
+        absent = missing(plan.request.outputs, paths, skipped)
+        skipped += (SkippedFile(name, NO_FILE) for name in absent)
         before, self._files = self._files, {}
         self._budget.take(-_size(before))
         for file in result.files:
@@ -126,7 +129,7 @@ class FileSession(Session):
             file = self._files.get(part.path)
             data = b"" if file is None else _part(file.data, part)
             if file is None:
-                read.files_skipped.append(SkippedFile(part.path, "no such file"))
+                read.files_skipped.append(SkippedFile(part.path, NO_FILE))
             elif why := room.take(len(data)):
                 read.files_skipped.append(SkippedFile(part.path, why))
             else:

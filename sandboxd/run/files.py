@@ -7,6 +7,7 @@ link; what is decided here is which, and how much.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,6 +20,7 @@ from sandboxd.run.active import ActiveRun
 from sandboxd.run.blobs import encode
 from sandboxd_client.protocol import FilePart, OutputFile, SkippedFile
 
+NO_FILE = "no such file"
 _PATH_MAX = 4095
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.BRACE
 _DEEP = ("**", "{")
@@ -87,8 +89,40 @@ def matches(path: str, patterns: list[str]) -> bool:
 def with_folders(patterns: list[str]) -> list[str]:
     """The patterns, of which those that are plain names may name folders too: all that is
     in them is meant."""
-    plain = [each.rstrip("/") for each in patterns if not glob.is_magic(each, flags=_GLOB)]
-    return [*patterns, *(f"{each}/**" for each in plain)]
+    named = [each.removeprefix("./") for each in patterns]
+    return [*named, *(f"{each}/**".removeprefix("./") for each in _names(patterns))]
+
+
+def _names(patterns: list[str]) -> list[str]:
+    """Those that are plain names, each once."""
+    plain = (each for each in patterns if not glob.is_magic(each, flags=_GLOB))
+    return [*dict.fromkeys(each.rstrip("/").removeprefix("./") for each in plain)]
+
+
+def missing(patterns: list[str], paths: list[str], skipped: list[SkippedFile]) -> list[str]:
+    """Plain names among the patterns of which nothing is there: neither among the paths,
+    which are sorted, nor where something was skipped and has told why."""
+    told = {file.path for file in skipped}
+    return [
+        name
+        for name in _names(patterns)
+        if not (name == "." or _is_there(name, paths) or told & {"", name, *_folders(name)})
+    ]
+
+
+def _is_there(name: str, paths: list[str]) -> bool:
+    """Whether it is a path, or a folder that one leads through."""
+    for path in (name, f"{name}/"):
+        at = bisect.bisect_left(paths, path)
+        if at < len(paths) and (paths[at] == name or paths[at].startswith(f"{name}/")):
+            return True
+    return False
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Those that it lies in."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def may_match_below(folder: str, patterns: list[str]) -> bool:
@@ -165,8 +199,9 @@ class Collector:
 
     async def matching(self, patterns: list[str]) -> Collection:
         """The files that the patterns name. Raises RunLostError."""
+        entries, asked = await self._list(), patterns
         patterns = with_folders(patterns)
-        for number, entry in enumerate(await self._list()):
+        for number, entry in enumerate(entries):
             if number % _TURN == 0:
                 await asyncio.sleep(0)
             if entry.kind != _FOLDER:
@@ -174,6 +209,8 @@ class Collector:
                     self._want(entry)
             elif entry.error and may_match_below(entry.path, patterns):
                 self._skip(entry.path, entry.obstacle or "")
+        for name in missing(asked, [entry.path for entry in entries], self._collection.skipped):
+            self._skip(name, NO_FILE)
         return await self._read()
 
     async def parts(self, parts: list[FilePart]) -> Collection:
@@ -182,7 +219,7 @@ class Collector:
         entries = {entry.path: entry for entry in await self._list() if entry.exact}
         for part in parts:
             if (entry := entries.get(part.path)) is None:
-                self._skip(part.path, "no such file")
+                self._skip(part.path, NO_FILE)
             else:
                 self._want(entry, part.offset, part.length)
         return await self._read()

@@ -244,6 +244,34 @@ def test_json_has_the_files_whole(served: ServiceThread, large: Path) -> None:
     assert len(file["data"]["base64"]) > len(LARGE)
 
 
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("write other x", 123), ("write other x\nexit 7", 7), ("signal 9", 137)]
+)
+def test_a_file_that_was_not_written_is_named_and_not_passed_over(
+    served: ServiceThread, here: Path, code: str, exit_code: int
+) -> None:
+    options = ["-o", "result.txt", "-o", "*.png", "--into", "out"]
+    ran = run(served, "python", *options, "-c", code)
+    assert ran.stderr == b"sandbox: result.txt did not come back: no such file\n"
+    assert (ran.returncode, (here / "out").exists()) == (exit_code, False)
+    detached = run(served, "python", *options, "--detach", "-c", code).stdout.decode().strip()
+    joined = sandbox(served.socket, "attach", detached)
+    assert (joined.stderr, joined.returncode) == (ran.stderr, exit_code)
+    whole = run(served, "python", *options, "-c", f"write result.txt 1\n{code}")
+    assert whole.stderr == b""
+    assert (here / "out" / "result.txt").read_text() == "1"
+
+
+def test_a_file_that_was_skipped_ends_no_command_in_success(
+    served: ServiceThread, here: Path
+) -> None:
+    code = f"fill big {2**28}\nwrite small 1"
+    ran = run(served, "python", "-o", "big", "-o", "small", "-c", code)
+    assert ran.returncode == 123
+    assert b"sandbox: big did not come back: 268435456 bytes; limits.files_total" in ran.stderr
+    assert (here / "small").read_text() == "1"
+
+
 def test_a_file_that_cannot_be_written_is_an_error(served: ServiceThread, here: Path) -> None:
     (here / "a").mkdir()
     ran = run(served, "python", "-o", "a", "-c", "write a x")

@@ -55,6 +55,27 @@ def test_outputs_come_back_by_glob(client: Client, language: str) -> None:
     assert client.run(language, programs[language], outputs=["*"]).files[0].path == "y"
 
 
+@pytest.mark.parametrize("language", ["bash", "sh"])  # sessions with a driver, and without
+def test_a_name_of_which_there_is_nothing_is_told_and_a_glob_may_name_nothing(
+    client: Client, language: str
+) -> None:
+    code = "mkdir -p d/e; echo 1 > d/e/f; chmod 0 d/e; mkdir -p g/h; echo 2 > g/h/i"
+    outputs = ["none", "./none/too/", "*.png", "g", "g/h/i", "g/h/j"]
+    nothing = dict.fromkeys(["none", "none/too", "g/h/j"], "no such file")
+    result = client.run(language, code, outputs=outputs)
+    assert (data(result), skipped(result)) == ({"g/h/i": b"2\n"}, nothing)
+    with client.session(language) as session:
+        result = session.run(code, outputs=outputs)
+    assert data(result) == {"g/h/i": b"2\n"}
+    assert nothing.items() <= skipped(result).items()
+
+
+def test_all_of_the_work_folder_is_a_dot(client: Client) -> None:
+    for outputs in (["."], ["./"], ["./a", "./d"]):
+        result = client.run("bash", "echo 1 > a; mkdir d; echo 2 > d/b", outputs=outputs)
+        assert (data(result), skipped(result)) == ({"a": b"1\n", "d/b": b"2\n"}, {})
+
+
 def test_outputs_come_back_after_a_failure_and_after_a_timeout(client: Client) -> None:
     failed = client.run("bash", "echo kept > f; exit 3", outputs=["f"])
     assert (failed.exit_code, data(failed)) == (3, {"f": b"kept\n"})

@@ -14,11 +14,12 @@ from sandboxd.run.files import (
     Entry,
     matches,
     may_match_below,
+    missing,
     parse_listing,
     with_folders,
 )
 from sandboxd.run.laid import encode_files, following, to_laid
-from sandboxd_client.protocol import Base64, InputFile, WrittenFile
+from sandboxd_client.protocol import Base64, InputFile, SkippedFile, WrittenFile
 
 _PUT = struct.Struct("<BHQ")
 
@@ -48,6 +49,20 @@ def modes(frames: bytes) -> dict[str, tuple[int, int, int]]:
 
 def encode(files: dict[str, str | InputFile], most: int) -> bytes:
     return b"".join(encode_files(to_laid(files, {}), most, "main.py"))
+
+
+def test_what_is_missing_is_told_by_name_and_once() -> None:
+    paths = ["a", "b-", "b/c", "d/e/f"]
+    there = ["a", "b", "b/", "./b/c", "d", "d/e", "*", ".", "./"]
+    assert missing(there, paths, []) == []
+    absent = ["b/x", "c", "d/e/f/g", "e"]
+    assert missing([*absent, "./c", "c/", "{c,d}", "c*"], paths, []) == ["b/x", "c", "d/e/f/g", "e"]
+
+
+def test_what_was_skipped_with_its_reason_is_not_missing_besides() -> None:
+    skips = [SkippedFile("big", "too large"), SkippedFile("locked", "not looked into")]
+    assert missing(["big", "locked/a/b", "locked", "c"], [], skips) == ["c"]
+    assert missing(["c"], [], [SkippedFile("", "the listing broke off")]) == []
 
 
 def test_text_and_bytes_are_laid_as_they_are_and_empty_files_too() -> None:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from sandboxd_client.cli._local import LocalFile
 
 _CHUNK = 64 * 1024
-_CUT = 123
-"""Exit code of a program that ended with 0, and whose output was cut at a limit."""
+_INCOMPLETE = 123
+"""Exit code where the program ended with 0, and its output was cut at a limit, or a file
+that was asked for did not come back."""
 _SOURCES = 1024 * 1024
 """Bytes of files that a report is made with."""
 _LIMITS = ("timeout", "memory", "cpus", "pids", "tmp", "output")
@@ -81,7 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="outputs",
         metavar="GLOB",
-        help="take these files of the work folder back",
+        help="take these files of the work folder back; where one that is named does not come, "
+        "that is told, and ends in 123 instead of 0",
     )
     files.add_argument("--into", default=".", metavar="DIR", help="and put them here")
     parser.add_argument(
@@ -161,7 +163,8 @@ def pass_on(
     for name, cut in result["truncated"].items():
         if cut:
             sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
-    return result["exit_code"] or _CUT * any(result["truncated"].values()), result
+    incomplete = any(result["truncated"].values()) or bool(result["files_skipped"])
+    return result["exit_code"] or _INCOMPLETE * incomplete, result
 
 
 def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) -> dict[str, Any]:
