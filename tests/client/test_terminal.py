@@ -2,85 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.client.test_cli import PROGRAM, run
 from tests.support.service import ServiceThread
+from tests.support.terminal import Terminal
+from tests.support.terminal import terminal as in_terminal
 from tests.support.wait import DEADLINE
 
 COMMAND = [sys.executable, "-c", PROGRAM, "run"]
 MUCH = 3 * 1024 * 1024
 
-_LEADER = """
-import fcntl, os, sys, termios
-os.setsid()
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-if sys.argv[1] == "behind":
-    child = os.fork()
-    if child:
-        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    os.setpgid(0, 0)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Makes the terminal on stdin that which controls a program, and starts it."""
 
-
-class Terminal:
-    """A program in a terminal of its own."""
-
-    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
-        self.shown = b""
-        self._process = process
-        self._master = master
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-    def wait_for(self, text: bytes) -> None:
-        while text not in self.shown:
-            assert self._read(), f"it shows {self.shown!r}"
-
-    def end(self) -> int:
-        """All is shown then; gives the exit code."""
-        while self._read():
-            pass
-        return self._process.wait(DEADLINE)
-
-    def _read(self) -> bytes:
-        ready, _, _ = select.select([self._master], [], [], DEADLINE)
-        assert ready, f"it shows {self.shown!r}"
-        try:
-            data = os.read(self._master, 4096)
-        except OSError:  # nobody has the other end any more
-            return b""
-        self.shown += data
-        return data
-
-
-@contextmanager
-def terminal(served: ServiceThread, *arguments: str, place: str = "front") -> Iterator[Terminal]:
-    master, slave = pty.openpty()
-    command = [*COMMAND, "--socket", str(served.socket), *arguments]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _LEADER, place, *command], stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    try:
-        with process:
-            yield Terminal(process, master)
-            process.kill()
-    finally:
-        os.close(master)
+def terminal(
+    served: ServiceThread, *arguments: str, place: str = "front"
+) -> AbstractContextManager[Terminal]:
+    """`sandbox run` in a terminal of its own."""
+    return in_terminal([*COMMAND, "--socket", str(served.socket), *arguments], place)
 
 
 # --- a terminal ---

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import RunningDaemon
+from tests.support.terminal import terminal
 
 SANDBOX = Path(sys.executable).with_name("sandbox")
 
@@ -76,6 +77,32 @@ def test_ctrl_c_ends_a_program_that_does_not(
         assert process.stdout.readline() == b"up\n"
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
+
+
+ASKING = {
+    "python": ("name = input('na' + 'me? ')", "print('hel' + 'lo', name)"),
+    "ruby": ("print 'na' + 'me? '; name = gets.chomp", "puts 'hel' + 'lo ' + name"),
+    "bash": ("printf 'na''me? '; read name", "echo 'hel''lo' $name"),
+}
+
+
+@pytest.mark.parametrize("language", ASKING)
+def test_a_session_at_a_terminal_asks_there(
+    daemon: RunningDaemon, tmp_path: Path, language: str
+) -> None:
+    ask, answer = (f"{line}\n".encode() for line in ASKING[language])
+    repl = [str(SANDBOX), "repl", "--socket", str(daemon.socket), language]
+    with terminal(repl, environment={"XDG_STATE_HOME": str(tmp_path), "TERM": "dumb"}) as shown:
+        shown.wait_for(b"> ")
+        shown.type(ask)
+        shown.wait_for(b"name? ")
+        shown.type(b"bob\n")
+        shown.wait_for(b"> ")
+        shown.type(answer)
+        shown.wait_for(b"hello bob")
+        shown.wait_for(b"> ")
+        shown.type(b"exit\n")
+        assert shown.end() == 0
 
 
 def test_a_prompt_is_seen_before_it_is_answered(daemon: RunningDaemon) -> None:

@@ -7,18 +7,22 @@ import codeop
 import contextlib
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sandboxd_client._wire import Output
+from sandboxd_client._wire import Event, Output
+from sandboxd_client.cli._terminal import read_stdin
 from sandboxd_client.cli.command import Command
 from sandboxd_client.errors import CancelledError
 from sandboxd_client.protocol import Limits, RunResult, State
 from sandboxd_client.session import Session
+from sandboxd_client.stream import RunStream
 from sandboxd_client.sync import Client
 
+_CHUNK = 64 * 1024
 _HISTORY_MOST = 10_000
 _FIRST, _MORE = "> ", ". "
 _LEAVE = re.compile(r"(?:exit|quit)(?:\s*\(\s*(\d{0,3})\s*\)|\s+(\d{1,3}))?\s*;?")
@@ -72,7 +76,7 @@ def _converse(session: Session, language: str, ask: Ask) -> int:
     for source in _sources(language, ask):
         if leaving := _LEAVE.fullmatch(source.strip()):
             return int(leaving[1] or leaving[2] or 0)
-        result = _run(session, source)
+        result = _run(session, source, typed=sys.stdin.isatty())
         if result is None:
             code = 128 + signal.SIGINT
             continue
@@ -131,13 +135,14 @@ def _is_whole_python(source: str) -> bool:
         return True  # the session says what is wrong, and knows `await`
 
 
-def _run(session: Session, source: str) -> RunResult | None:
-    """Shows what it prints and what it is worth; None where it was interrupted."""
-    with session.stream(source, capture=False) as running:
+def _run(session: Session, source: str, *, typed: bool) -> RunResult | None:
+    """Shows what it prints and what it is worth; None where it was interrupted. What is
+    `typed` meanwhile is its stdin."""
+    with session.stream(source, capture=False, stdin=() if typed else None) as running:
         # The program is interrupted, and not this: its end is waited for.
         before = signal.signal(signal.SIGINT, lambda *_: running.cancel())
         try:
-            for event in running:
+            for event in _events(running, typed=typed):
                 if isinstance(event, Output):
                     to = sys.stdout if event.stream == "stdout" else sys.stderr
                     to.buffer.write(event.data)
@@ -155,6 +160,24 @@ def _run(session: Session, source: str) -> RunResult | None:
         sys.stderr.write(f"sandbox: {result.status} after {result.duration:.2f} s\n")
     sys.stdout.flush()
     return result
+
+
+def _events(running: RunStream, *, typed: bool) -> Iterator[Event]:
+    """What is told of a run, while what is typed goes to it as it takes it."""
+    while True:
+        yield from running.take()
+        if running.ended:
+            return
+        poll = select.poll()
+        poll.register(running, select.POLLIN)
+        if typed and running.stdin_room >= _CHUNK:
+            poll.register(0, select.POLLIN)
+        if any(descriptor == 0 for descriptor, _ in poll.poll()):
+            if data := read_stdin(_CHUNK):
+                running.send_stdin(data)
+            else:
+                running.end_stdin()
+                typed = False
 
 
 # --- lines ---
