@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from sandboxd_client._files import pieces, split
 from sandboxd_client._wire import (
@@ -28,6 +28,7 @@ from sandboxd_client.protocol import (
     InterruptParams,
     Method,
     RunParams,
+    Signal,
 )
 
 if TYPE_CHECKING:
@@ -127,9 +128,9 @@ class AsyncRunStream(Following):
                 await self.send_stdin(chunk[start : start + STDIN_CHUNK])
         await self.end_stdin()
 
-    async def interrupt(self) -> None:
-        """Sends the program SIGINT, as Ctrl-C does; nothing before it has started."""
-        params = InterruptParams(id=self._request)
+    async def interrupt(self, signal: Signal | Literal["INT", "TERM", "HUP"] = "INT") -> None:
+        """Sends the program a signal, as Ctrl-C sends SIGINT; nothing before it has started."""
+        params = InterruptParams(id=self._request, signal=Signal(signal))
         await self._client._send(notification_line(Method.RUN_INTERRUPT, params))
 
     async def cancel(self) -> None:

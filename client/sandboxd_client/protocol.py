@@ -380,11 +380,21 @@ class FilesInputParams(Params, frozen=True):
     data: Blob
 
 
+class Signal(enum.StrEnum):
+    """What a run may be interrupted by."""
+
+    INT = "INT"
+    TERM = "TERM"
+    HUP = "HUP"
+
+
 class InterruptParams(Params, frozen=True):
-    """`run.interrupt`, a notification: SIGINT, as Ctrl-C sends it, to the run that request
-    `id` started. Nothing before it has started, and nothing to one in a session."""
+    """`run.interrupt`, a notification: a signal to the run that request `id` started, and to
+    its process group. Nothing before it has started, and nothing to one in a session."""
 
     id: RequestId
+    signal: Signal = Signal.INT
+    """SIGINT, as Ctrl-C sends it; or as who ends a process sends it, and what hangs up."""
 
 
 class CancelParams(Params, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from msgspec import structs
 
@@ -28,6 +28,7 @@ from sandboxd_client.protocol import (
     InterruptParams,
     Method,
     RunParams,
+    Signal,
 )
 
 if TYPE_CHECKING:
@@ -164,9 +165,9 @@ class RunStream(Following):
                 self.send_stdin(chunk[start : start + STDIN_CHUNK])
         self.end_stdin()
 
-    def interrupt(self) -> None:
-        """Sends the program SIGINT, as Ctrl-C does; nothing before it has started."""
-        params = InterruptParams(id=self._request)
+    def interrupt(self, signal: Signal | Literal["INT", "TERM", "HUP"] = "INT") -> None:
+        """Sends the program a signal, as Ctrl-C sends SIGINT; nothing before it has started."""
+        params = InterruptParams(id=self._request, signal=Signal(signal))
         self._connection.send(notification_line(Method.RUN_INTERRUPT, params))
 
     def cancel(self) -> None:

@@ -76,7 +76,7 @@ struct report {
 enum order_kind {
 	ORDER_SEAL,   /* the program is in: nobody else may join, and /proc is not written to */
 	ORDER_RESIZE, /* the tmpfs is to have so many bytes */
-	ORDER_INTERRUPT,
+	ORDER_INTERRUPT, /* a signal to the program and its process group */
 	ORDER_END,    /* the program has ended (a template said so) */
 	ORDER_KEEP,   /* the init is to outlive the program, for AGAIN */
 	ORDER_KILL,   /* what the init is to outlive; there is no answer but its end */
@@ -85,7 +85,8 @@ enum order_kind {
 
 struct order {
 	enum order_kind kind;
-	int status;
+	int status; /* END: its wait status */
+	int signal; /* INTERRUPT */
 	pid_t program; /* SEAL: the one that a template has forked, as its namespace counts */
 	uint64_t bytes;
 };

@@ -3,6 +3,7 @@
 #include "guest.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,6 +55,16 @@ static void take_go(const struct go *go)
 	} else if (guest.kept || !guest.put_error) {
 		begin_run(go);
 	} /* else the daemon was told, and gives this child up */
+}
+
+static void take_interrupt(const struct frame *frame)
+{
+	int number = frame->length == 1 ? frame->payload[0] : 0;
+
+	if (number != SIGINT && number != SIGTERM && number != SIGHUP)
+		fatal("not an interrupt");
+	if (guest.state == RUNNING)
+		interrupt_child(number);
 }
 
 static void obey(const struct frame *frame)
@@ -117,8 +128,7 @@ static void obey(const struct frame *frame)
 			guest.input.ends = true;
 		break;
 	case CMD_INTERRUPT:
-		if (guest.state == RUNNING)
-			interrupt_child();
+		take_interrupt(frame);
 		break;
 	case CMD_KILL:
 		if (under_way())

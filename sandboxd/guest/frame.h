@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-	FRAME_VERSION = 4,
+	FRAME_VERSION = 5,
 	FRAME_HEADER = 5,
 	FRAME_PAYLOAD_MAX = 65536,
 	OUTBOX_RESERVE = 4096, /* room that output leaves for all other frames */
@@ -23,7 +23,8 @@ enum command {
 	CMD_CODE = 'C',	   /* bytes appended to the program's code file */
 	CMD_MESSAGE = 'M', /* bytes appended to what the runner reads at GO */
 	CMD_SIZE = 'S',	   /* u64: bytes that all that is writable may take */
-	CMD_PUT = 'P',	   /* struct put, path: lay that file in the work folder, of DATA */
+	CMD_PUT = 'P',	   /* struct put, path: lay that file in the work folder, of DATA; or
+			    * where the path ends in "/", make that folder */
 	CMD_DATA = 'D',	   /* bytes appended to that file */
 	CMD_PUT_END = 'Q', /* of a file that is put in a kept box: FILE_END answers */
 	CMD_GO = 'G',	   /* struct go: the run begins */
@@ -32,7 +33,7 @@ enum command {
 	CMD_STREAMS = 'N', /* name: make standard streams for the next run of a session */
 	CMD_INPUT = 'J',   /* bytes for the stdin among these, within a window of its own */
 	CMD_INPUT_EOF = 'X',
-	CMD_INTERRUPT = 'T', /* SIGINT to the program, and to its process group */
+	CMD_INTERRUPT = 'T', /* u8: SIGINT, SIGTERM or SIGHUP to the program and its process group */
 	CMD_KILL = 'K',	   /* end the run */
 	CMD_LIST = 'L',	   /* say what is in the work folder */
 	CMD_READ = 'R',	   /* struct range, path: send that file, or a part of it */

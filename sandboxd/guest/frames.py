@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import signal
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-VERSION = 4
+VERSION = 5
 PAYLOAD_MAX = 65536
 MESSAGE_MAX = 1024 * 1024
 """Bytes of arguments and environment: what the runner's pipe can hold."""
@@ -121,6 +122,11 @@ def encode_each(command: Command, data: bytes) -> list[bytes]:
         encode(command, data[start : start + PAYLOAD_MAX])
         for start in range(0, len(data), PAYLOAD_MAX)
     ]
+
+
+def encode_interrupt(number: signal.Signals) -> bytes:
+    """INTERRUPT, by SIGINT, SIGTERM or SIGHUP."""
+    return encode(Command.INTERRUPT, bytes([number]))
 
 
 def encode_size(size: int) -> bytes:

@@ -130,7 +130,7 @@ bool must_obey(const struct order *order, const char *what);
 bool await_done(const char *what);
 void resize(uint64_t bytes);
 void begin_run(const struct go *go);
-void interrupt_child(void);
+void interrupt_child(int number);
 void kill_child(enum cause cause);
 void hear_init(void);
 void hear_template(void);

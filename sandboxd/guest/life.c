@@ -180,9 +180,9 @@ void kill_child(enum cause cause)
 }
 
 /* The signal is sent when this returns: no stdin that follows is read before it. */
-void interrupt_child(void)
+void interrupt_child(int number)
 {
-	const struct order order = {.kind = ORDER_INTERRUPT};
+	const struct order order = {.kind = ORDER_INTERRUPT, .signal = number};
 
 	/* It may be on its way out, or its init gone: SIGCHLD tells the rest. */
 	if (guest.verdict.cause == CAUSE_EXITED && child_order(&guest.child, &order) == 0)

@@ -130,10 +130,10 @@ static void finish(int control, struct life *life, int status)
 	life->cpu_us = life->rss_bytes = 0;
 }
 
-/* As Ctrl-C does at a terminal: to the process group that the program leads. */
-static void interrupt(int control, const struct life *life)
+/* As a terminal does for Ctrl-C: to the process group that the program leads. */
+static void interrupt(int control, const struct life *life, int number)
 {
-	if (life->program > 0 && kill(-life->program, SIGINT) < 0 && errno != ESRCH)
+	if (life->program > 0 && kill(-life->program, number) < 0 && errno != ESRCH)
 		fail(control, "interrupt the program");
 }
 
@@ -212,7 +212,7 @@ static void obey(int control, struct life *life)
 		send_report(control, &done, NULL, 0);
 		break;
 	case ORDER_INTERRUPT:
-		interrupt(control, life);
+		interrupt(control, life, order.signal);
 		send_report(control, &done, NULL, 0);
 		break;
 	case ORDER_END:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -145,9 +146,10 @@ class Guest:
     def end_input(self) -> None:
         self._write(frames.encode(Command.INPUT_EOF))
 
-    def interrupt(self) -> None:
-        """SIGINT to the program and its process group, before any stdin that follows."""
-        self._write(frames.encode(Command.INTERRUPT))
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT, SIGTERM or SIGHUP to the program and its process group, before any stdin
+        that follows."""
+        self._write(frames.encode_interrupt(number))
 
     def kill(self) -> None:
         """Ends the run under way; `ended` will follow."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import select
+import signal
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -249,7 +250,7 @@ class Connection(asyncio.Protocol):
                     piece = dispatch.parse_params(request, FilesInputParams)
                     self.contents.take(piece, asked=piece.id in self._tasks)
                 case Method.RUN_INTERRUPT:
-                    self._interrupt(dispatch.parse_params(request, InterruptParams).id)
+                    self._interrupt(dispatch.parse_params(request, InterruptParams))
                 case _:
                     _log.debug("notification passed over", method=request.method[:80])
         except RequestError as error:
@@ -325,11 +326,11 @@ class Connection(asyncio.Protocol):
 
     # --- runs under way ---
 
-    def _interrupt(self, identity: RequestId) -> None:
+    def _interrupt(self, params: InterruptParams) -> None:
         """One that has not started has nothing to interrupt yet."""
-        run = self._runs.get(identity)
+        run = self._runs.get(params.id)
         if run is not None:
-            run.interrupt()
+            run.interrupt(signal.Signals[f"SIG{params.signal}"])
 
     def run_is_active(self, identity: RequestId, run: ActiveRun) -> None:
         self._runs[identity] = run

@@ -27,7 +27,7 @@ from sandboxd_client.protocol import (
 _REF = "#/components/schemas/{name}"
 _NOTIFICATIONS: dict[Method, tuple[type, str]] = {
     Method.RUN_INPUT: (InputParams, "From the client: stdin for a run that streams it."),
-    Method.RUN_INTERRUPT: (InterruptParams, "From the client: SIGINT, as Ctrl-C sends it."),
+    Method.RUN_INTERRUPT: (InterruptParams, "From the client: a signal, such as Ctrl-C sends it."),
     Method.CANCEL: (CancelParams, "From the client: kills a run; its request answers -32800."),
     Method.RUN_QUEUED: (RunQueued, "To the client: the run waits, and where it stands."),
     Method.RUN_STARTED: (RunStarted, "To the client: the program was handed to a container."),

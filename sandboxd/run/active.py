@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -160,10 +161,10 @@ class ActiveRun:
             self.stalled = False
             self._guest.resume()
 
-    def interrupt(self) -> None:
-        """SIGINT to the program, which may mind it or not."""
+    def interrupt(self, number: signal.Signals) -> None:
+        """SIGINT, SIGTERM or SIGHUP to the program, which may mind it or not."""
         if not self.ended_future.done():
-            self._guest.interrupt()
+            self._guest.interrupt(number)
 
     def kill(self) -> None:
         """Ends the program; `ended` will follow, with what was printed until then."""

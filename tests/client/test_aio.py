@@ -7,6 +7,7 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -186,12 +187,16 @@ async def test_leaving_a_stream_before_its_end_kills_the_program(
     assert (await run(aclient, "out again")).stdout == "again\n"
 
 
-async def test_an_interrupt_is_the_programs(aclient: AsyncClient) -> None:
+@pytest.mark.parametrize(("name", "number"), [("INT", 2), ("TERM", 15), ("HUP", 1)])
+async def test_an_interrupt_is_the_programs(
+    aclient: AsyncClient, name: Literal["INT", "TERM", "HUP"], number: int
+) -> None:
     async with aclient.stream("python", "out up\nhang") as run:
         async for event in run:
             if isinstance(event, Output):
-                await run.interrupt()
-    assert (run.result.stdout, run.result.exit_code, run.result.signal) == ("up\n", 130, 2)
+                await run.interrupt(name)
+    result = run.result
+    assert (result.stdout, result.exit_code, result.signal) == ("up\n", 128 + number, number)
 
 
 async def test_cancelling_a_stream_ends_its_iteration_in_an_error(aclient: AsyncClient) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -188,12 +189,16 @@ def test_leaving_a_stream_before_its_end_kills_the_program(
     assert client.run("python", "out again").stdout == "again\n"
 
 
-def test_an_interrupt_is_the_programs(client: Client) -> None:
+@pytest.mark.parametrize(("name", "number"), [("INT", 2), ("TERM", 15), ("HUP", 1)])
+def test_an_interrupt_is_the_programs(
+    client: Client, name: Literal["INT", "TERM", "HUP"], number: int
+) -> None:
     with client.stream("python", "out up\nhang") as run:
         for event in run:
             if isinstance(event, Output):
-                run.interrupt()
-    assert (run.result.stdout, run.result.exit_code, run.result.signal) == ("up\n", 130, 2)
+                run.interrupt(name)
+    result = run.result
+    assert (result.stdout, result.exit_code, result.signal) == ("up\n", 128 + number, number)
 
 
 def test_cancelling_ends_the_iteration_in_an_error(client: Client) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from sandboxd_client import Client
 from tests.client.test_cli import PROGRAM, run
-from tests.support.service import ServiceThread
+from tests.support.impostor import Impostor, drain, read_line
+from tests.support.service import Service, ServiceThread
 from tests.support.terminal import Terminal
 from tests.support.terminal import terminal as in_terminal
 from tests.support.wait import DEADLINE
 
 COMMAND = [sys.executable, "-c", PROGRAM, "run"]
 MUCH = 3 * 1024 * 1024
+each_interrupt = pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
 
 
 def terminal(
@@ -137,17 +145,104 @@ def test_a_reader_that_leaves_ends_it_quietly(served: ServiceThread, form: list[
     assert b"Broken" not in told
 
 
-def test_an_interrupt_without_a_terminal_is_the_programs_too(served: ServiceThread) -> None:
+def started(served: ServiceThread, *arguments: str) -> subprocess.Popen[bytes]:
+    """`sandbox run` without a terminal."""
+    return subprocess.Popen(
+        [*COMMAND, "--socket", str(served.socket), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+
+
+def is_up(process: subprocess.Popen[bytes]) -> bool:
+    assert process.stdout is not None
+    return process.stdout.readline() == b"up\n"
+
+
+def none_is_active(service: Service) -> bool:
+    return service.runner.active == 0
+
+
+@each_interrupt
+def test_an_interrupt_without_a_terminal_is_the_programs_too(
+    served: ServiceThread, number: signal.Signals
+) -> None:
+    with started(served, "python", "-c", "out up\nhang") as process:
+        assert is_up(process)
+        process.send_signal(number)
+        assert process.wait(DEADLINE) == 128 + number
+    assert served.ask(lambda service: service.runner.totals().by_status) == {"error": 1}
+
+
+@each_interrupt
+def test_a_second_interrupt_ends_the_command_and_the_run(
+    served: ServiceThread, number: signal.Signals
+) -> None:
+    with started(served, "python", "-c", "out up\nstubborn") as process:
+        assert is_up(process)
+        process.send_signal(number)
+        served.wait_for(
+            lambda service: any(
+                guest.process is not None and guest.process.interrupts
+                for guest in service.engine.seen
+            ),
+            "the program is interrupted",
+        )
+        process.send_signal(number)
+        assert process.wait(DEADLINE) == 128 + number
+    served.wait_for(none_is_active, "the run is cancelled")
+
+
+@each_interrupt
+def test_an_interrupt_ends_a_run_in_a_session(
+    served: ServiceThread, number: signal.Signals
+) -> None:
+    with Client(served.socket) as client, client.session("python") as session:
+        options = ["--session", session.id, "-c", "out up\nhang"]
+        with started(served, "python", *options) as process:
+            assert is_up(process)
+            process.send_signal(number)
+            assert process.wait(DEADLINE) == 128 + number
+        served.wait_for(none_is_active, "the run is cancelled")
+        assert session.run("out on").stdout == "on\n"
+
+
+@each_interrupt
+def test_an_interrupt_ends_a_command_whose_run_has_not_begun(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """The daemon has heard of the run, and not begun it."""
+    heard = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        while json.loads(read_line(connection))["method"] != "run":
+            pass
+        heard.set()
+        drain(connection)
+
+    with Impostor(tmp_path, answer) as daemon:
+        command = [*COMMAND, "--socket", str(daemon.socket), "-n", "python", "-c", ""]
+        with subprocess.Popen(command) as process:
+            assert heard.wait(DEADLINE)
+            process.send_signal(number)
+            # A shell says 128 and the number of both.
+            assert process.wait(DEADLINE) in (128 + number, -number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_so(served: ServiceThread, number: signal.Signals) -> None:
+    """As of `nohup`, and of a job that a script puts aside."""
+    command = [*COMMAND, "--socket", str(served.socket), "python", "-c", "out up\nwait go"]
     process = subprocess.Popen(
-        [*COMMAND, "--socket", str(served.socket), "python", "-c", "out up\nhang"],
+        ["sh", "-c", f'trap "" {number:d}; exec "$@"', "sh", *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
     with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"up\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(DEADLINE) == 130
+        assert is_up(process)
+        process.send_signal(number)
+        served.ask(lambda service: service.engine.events["go"].set())
+        assert process.wait(DEADLINE) == 0
 
 
 def test_output_that_cannot_be_written_is_one_line_that_says_why(served: ServiceThread) -> None:

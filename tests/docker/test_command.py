@@ -62,21 +62,47 @@ def test_ctrl_c_is_the_programs_to_handle(daemon: RunningDaemon, language: str) 
         assert process.wait() == 7
 
 
-@pytest.mark.parametrize(
-    ("language", "code"),
-    [("bash", "echo up; sleep 60"), ("javascript", "console.log('up'); setTimeout(() => {}, 6e4)")],
-)
-def test_ctrl_c_ends_a_program_that_does_not(
-    daemon: RunningDaemon, language: str, code: str
+WAITING = {
+    "bash": "echo up; sleep 60",
+    "go": 'package main\nimport ("fmt"; "time")\nfunc main() { fmt.Println("up"); '
+    "time.Sleep(time.Minute) }",
+    "javascript": "console.log('up'); setTimeout(() => {}, 6e4)",
+    "python": "import time; print('up'); time.sleep(60)",
+    "ruby": "puts 'up'; sleep",
+    "sh": "echo up; sleep 60",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("language", WAITING)
+def test_a_signal_ends_a_program_that_does_not_handle_it(
+    daemon: RunningDaemon, language: str, number: signal.Signals
 ) -> None:
     process = subprocess.Popen(
-        command(daemon, language, "-c", code), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        command(daemon, language, "-c", WAITING[language]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
+        process.send_signal(number)
+        assert process.wait() == 128 + number
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP"])
+def test_a_signal_is_the_programs_to_handle(daemon: RunningDaemon, name: str) -> None:
+    code = f"trap 'echo cleaned; exit 7' {name}; echo up; sleep 60 & wait"
+    process = subprocess.Popen(
+        command(daemon, "bash", "-c", code), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.Signals[f"SIG{name}"])
+        assert process.stdout.read() == b"cleaned\n"
+        assert process.wait() == 7
 
 
 ASKING = {

@@ -243,6 +243,7 @@ static void think_of_something(struct script *script)
 	static const uint8_t after[] = {CMD_LIST, CMD_READ, CMD_RELEASE, CMD_RELEASE};
 	static const uint8_t kept[] = {CMD_PUT, CMD_DATA, CMD_PUT_END, CMD_LIST, CMD_READ,
 				       CMD_AGAIN, CMD_AGAIN, CMD_AGAIN};
+	static const uint8_t interrupts[] = {SIGINT, SIGTERM, SIGHUP};
 	static uint8_t payload[SCRIPT_MOST];
 	uint8_t choice = script_byte(script), type;
 	size_t length, head;
@@ -301,6 +302,8 @@ static void think_of_something(struct script *script)
 	head = type == CMD_PUT ? sizeof(struct put) : type == CMD_READ ? sizeof(struct range) : 0;
 	length += length + head <= FRAME_PAYLOAD_MAX ? head : 0;
 	memset(payload, 0, head < length ? head : length);
+	if (type == CMD_INTERRUPT)
+		payload[length++] = interrupts[choice % sizeof(interrupts)];
 	say(type, payload, length);
 }
 

@@ -288,7 +288,7 @@ class FakeGuest:
         process = self.process
         match command:
             case Command.INTERRUPT if process is not None:
-                process.interrupt()
+                process.interrupt(signal.Signals(payload[0]))
             case Command.KILL if not self._temper.deaf:
                 self.end(Cause.KILLED)
             case Command.STDIN if process is not None:

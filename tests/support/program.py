@@ -99,14 +99,14 @@ class Process:
     async def read(self, most: int = PAYLOAD_MAX) -> bytes:
         return await (self.stdin if self.piece is None else self.input).read(most)
 
-    def interrupt(self) -> None:
+    def interrupt(self, number: signal.Signals) -> None:
         self.interrupts += 1
         if not self.obeys:
             return
         if self.piece is not None:
             self.piece.cancel()
         else:
-            self.guest.end_by(signal.SIGINT)
+            self.guest.end_by(number)
 
 
 async def run_script(process: Process) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 
 from sandboxd_client._connection import Connection
 from sandboxd_client.errors import SandboxError, from_wire
@@ -96,9 +97,10 @@ class QuickRun:
         params: dict[str, Any] = {"id": _RUN, "data": to_wire(data)} if data else {"id": _RUN}
         self._send(method="run.input", params=params | {"eof": not data})
 
-    def interrupt(self) -> None:
-        """Sends the program SIGINT; nothing before it has started."""
-        self._send(method="run.interrupt", params={"id": _RUN})
+    def interrupt(self, number: int) -> None:
+        """Sends the program SIGINT, SIGTERM or SIGHUP; nothing before it has started."""
+        name = signal.Signals(number).name.removeprefix("SIG")
+        self._send(method="run.interrupt", params={"id": _RUN, "signal": name})
 
     def take(self) -> Iterator[tuple[str, bytes]]:
         """What has been printed, as stream and bytes. Raises RemoteError.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _STANDARD = (0, 1, 2)
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def fill_closed() -> None:
@@ -69,17 +70,19 @@ def print_out(stream: str, data: bytes) -> None:
 
 
 class Interrupts:
-    """Ctrl-C, told by a descriptor that becomes readable where the first one is `passed_on`
-    to the program. It raises KeyboardInterrupt otherwise, and when it is pressed again."""
+    """Ctrl-C, SIGTERM and SIGHUP, told by a descriptor that becomes readable where the first
+    of them is `passed_on` to the program. Otherwise, and when another comes, they end this
+    command: with 128 and their number."""
 
     def __init__(self, *, passed_on: bool) -> None:
         self._read, self._write = os.pipe()
-        self._before = signal.getsignal(signal.SIGINT)
+        self._before = {number: signal.getsignal(number) for number in _INTERRUPTS}
         self._told = not passed_on
 
     def __enter__(self) -> Self:
-        if self._before is not signal.SIG_IGN:  # as of a job that a script put aside
-            signal.signal(signal.SIGINT, self._interrupted)
+        for number, before in self._before.items():
+            if before is not signal.SIG_IGN:  # as of a job that a script put aside, or nohup's
+                signal.signal(number, self._interrupted)
         return self
 
     def __exit__(
@@ -88,19 +91,20 @@ class Interrupts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
         os.close(self._read)
         os.close(self._write)
 
     def fileno(self) -> int:
         return self._read
 
-    def take(self) -> None:
-        """Makes it unreadable again."""
-        os.read(self._read, 1)
+    def take(self) -> int:
+        """Its number; makes the descriptor unreadable again."""
+        return os.read(self._read, 1)[0]
 
-    def _interrupted(self, _: int, __: FrameType | None) -> None:
+    def _interrupted(self, number: int, _: FrameType | None) -> None:
         if self._told:
-            raise KeyboardInterrupt
+            raise SystemExit(128 + number)
         self._told = True
-        os.write(self._write, b"!")
+        os.write(self._write, bytes([number]))

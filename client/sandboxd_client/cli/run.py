@@ -143,7 +143,7 @@ def pass_on(
 ) -> tuple[int, dict[str, Any]]:
     """Puts a run's output and files where they belong; gives its exit code and its result.
 
-    `interrupt` passes a first Ctrl-C on to the program.
+    `interrupt` passes a first Ctrl-C, SIGTERM or SIGHUP on to the program.
     """
     told = Interrupts(passed_on=interrupt)
     with contextlib.closing(running), _Place() as place, told as interrupts:
@@ -271,10 +271,10 @@ def _output(
                 running.send_stdin(data)
                 open_stdin = bool(data)
             elif descriptor == interrupts.fileno():
-                interrupts.take()
+                number = interrupts.take()
                 if running.run is None:
-                    raise KeyboardInterrupt
-                running.interrupt()
+                    raise SystemExit(128 + number)
+                running.interrupt(number)
 
 
 def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
