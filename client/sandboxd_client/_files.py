@@ -46,7 +46,8 @@ class File(Struct, frozen=True):
 
 
 Files = Mapping[str, str | bytes | Base64 | InputFile | File]
-"""Contents by path, relative to the work folder."""
+"""Contents by path, relative to the work folder. A path that ends in "/" is of a folder that
+has nothing in it, as `""`."""
 
 
 def wire_files(files: Files) -> dict[str, str | InputFile]:

@@ -319,7 +319,8 @@ class RunParams(Params, frozen=True):
     stdin: str | StdinObject | None = None
     limits: Limits = Limits()
     files: dict[str, str | InputFile] = {}
-    """Laid in the work folder before the run, by relative path."""
+    """Laid in the work folder before the run, by relative path. One that ends in "/" is of a
+    folder that has nothing in it, as `""`."""
     outputs: list[str] = []
     """Globs, relative to the work folder, whose regular files come back; a folder's plain
     name stands for all that is in it."""
@@ -578,6 +579,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
     usage: Usage
     files: list[OutputFile] = msgspec.field(default_factory=list)
     files_skipped: list[SkippedFile] = msgspec.field(default_factory=list)
+    folders: list[str] = msgspec.field(default_factory=list)
+    """Those that `outputs` named and that have nothing in them."""
     warm: bool
     """Whether a container was ready when the run asked for one."""
     container: ContainerInfo

@@ -127,8 +127,8 @@ int files_create(int work, const char *path, const struct put *put)
 		return -1;
 	}
 	folder = open_parent(work, path, &name);
-	if (folder < 0)
-		return -1;
+	if (folder < 0 || (folder != work && *name == '\0'))
+		return folder; /* nothing can be written to it */
 	file = open_beneath(folder, name, flags, 0644);
 	int saved = errno;
 

@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 /* Makes a file, and the folders on its way; returns a descriptor to write to,
- * or -1 with errno set. */
+ * or -1 with errno set. A path that ends in "/" is of a folder, and there is no file. */
 int files_create(int work, const char *path, const struct put *put);
 
 /* Makes a fifo, and returns its end for O_RDONLY or O_WRONLY, non-blocking. While `*held`,

@@ -121,7 +121,7 @@ def encode_piece(  # noqa: PLR0913 - a run has many parts
 
 def shown_files(end: Word, most: int) -> Collection:
     """The files that were made of a value, within `most` bytes."""
-    collection = Collection([], [])
+    collection = Collection.empty()
     left = most
     for shown in end.files:
         try:

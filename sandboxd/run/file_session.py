@@ -78,10 +78,11 @@ class FileSession(Session):
         )
         result = await self._runner.run(request, sink, on_active)
         skipped = list(result.files_skipped)
-        paths = sorted(file.path for file in result.files)
+        paths = sorted([*result.folders, *(file.path for file in result.files)])
         absent = missing(plan.request.outputs, paths, skipped)
         skipped += (SkippedFile(name, NO_FILE) for name in absent)
-        before, self._files = self._files, {}
+        before = self._files
+        self._files = {f"{folder}/": LaidFile(b"") for folder in result.folders}
         self._budget.take(-_size(before))
         for file in result.files:
             if self._budget.take(file.size):
@@ -92,6 +93,7 @@ class FileSession(Session):
             result,
             files=[file for file in result.files if matches(file.path, wanted)],
             files_skipped=skipped,
+            folders=[folder for folder in result.folders if matches(folder, wanted)],
             state=State.KEPT,
         )
 
@@ -102,7 +104,6 @@ class FileSession(Session):
     def _lay(self, files: Files) -> None:
         most = self._plan.limits.files_total
         for path, file in files.items():
-            check_path(path, self.language.code_name)
             check_total({path: (file.offset or 0) + len(file.data)}, most)
         laid = {path: _over(self._files.get(path), file) for path, file in files.items()}
         merged = {**self._files, **laid}
@@ -142,7 +143,8 @@ class FileSession(Session):
     async def list_files(self) -> list[FileInfo]:
         self.touch()
         return [
-            FileInfo(path, "file", len(file.data)) for path, file in sorted(self._files.items())
+            FileInfo(path.rstrip("/"), "folder" if path.endswith("/") else "file", len(file.data))
+            for path, file in sorted(self._files.items())
         ]
 
 

@@ -67,6 +67,11 @@ class Entry(NamedTuple):
             return what + os.strerror(self.error)
         if self.kind != _REGULAR:
             return f"{_KINDS.get(self.kind, 'something unknown')}, not a regular file"
+        return self.unsaid
+
+    @property
+    def unsaid(self) -> str | None:
+        """Why its path cannot be told."""
         if not self.exact:
             return "its name is not UTF-8"
         if len(self.path.encode()) > _PATH_MAX:
@@ -143,6 +148,12 @@ def _may_match_below(names: list[str], pattern: str) -> bool:
 class Collection(NamedTuple):
     files: list[OutputFile]
     skipped: list[SkippedFile]
+    folders: list[str]
+    """Those with nothing in them."""
+
+    @classmethod
+    def empty(cls) -> Collection:
+        return cls([], [], [])
 
 
 async def list_entries(guest: Guest, run: ActiveRun) -> tuple[list[Entry], int]:
@@ -195,20 +206,25 @@ class Collector:
         self._room = room
         self._reserve = reserve
         self._wanted: list[_Wanted] = []
-        self._collection = Collection([], [])
+        self._collection = Collection.empty()
 
     async def matching(self, patterns: list[str]) -> Collection:
-        """The files that the patterns name. Raises RunLostError."""
+        """The files that the patterns name, and folders with nothing in them. Raises
+        RunLostError."""
         entries, asked = await self._list(), patterns
         patterns = with_folders(patterns)
+        filled = {entry.path.rpartition("/")[0] for entry in entries}
         for number, entry in enumerate(entries):
             if number % _TURN == 0:
                 await asyncio.sleep(0)
             if entry.kind != _FOLDER:
                 if matches(entry.path, patterns):
                     self._want(entry)
-            elif entry.error and may_match_below(entry.path, patterns):
-                self._skip(entry.path, entry.obstacle or "")
+            elif entry.error:
+                if may_match_below(entry.path, patterns):
+                    self._skip(entry.path, entry.obstacle or "")
+            elif entry.path not in filled and matches(entry.path, patterns):
+                self._take_folder(entry)
         for name in missing(asked, [entry.path for entry in entries], self._collection.skipped):
             self._skip(name, NO_FILE)
         return await self._read()
@@ -242,6 +258,12 @@ class Collector:
             self._skip(entry.path, why)
         else:
             self._wanted.append(_Wanted(entry, offset, size))
+
+    def _take_folder(self, entry: Entry) -> None:
+        if why := entry.unsaid or self._room.take(0):
+            self._skip(entry.path, why)
+        else:
+            self._collection.folders.append(entry.path)
 
     async def _read(self) -> Collection:
         await self._reserve(sum(wanted.length for wanted in self._wanted))

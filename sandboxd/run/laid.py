@@ -19,7 +19,7 @@ _SCRIPT, _EXECUTABLE = b"#!", 0o755
 
 
 class LaidFile(Struct, frozen=True):
-    """A file with all of its content."""
+    """A file with all of its content; by a path that ends in "/" it is a folder, and empty."""
 
     data: bytes
     mode: int | None = None
@@ -103,8 +103,10 @@ def encode_files(files: Files, most: int, code_name: str) -> list[bytes]:
 
 def check_files(files: Files, most: int, code_name: str) -> None:
     """The same checks."""
-    for path in files:
-        check_path(path, code_name)
+    for path, file in files.items():
+        check_path(path.removesuffix("/"), code_name)
+        if path.endswith("/") and (file.data or file.mode is not None or file.offset is not None):
+            raise InvalidParamsError(f"files: {path[:80]} is a folder: it has no content or mode")
     check_total({path: len(file.data) for path, file in files.items()}, most)
 
 

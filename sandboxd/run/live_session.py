@@ -340,7 +340,7 @@ class LiveSession(Session):
             await asyncio.wait([ended], timeout=seconds)
 
     async def _take_back(self, plan: Plan, cell: Cell, sink: Sink) -> Collection:
-        files = Collection([], [])
+        files = Collection.empty()
         if plan.request.outputs:
             collector = self._collector(plan.limits.files_total, sink)
             files = await self._whole(collector.matching(plan.request.outputs))
@@ -377,7 +377,8 @@ class LiveSession(Session):
         for part in parts:
             check_path(part.path, self.language.code_name)
         collector = self._collector(self._plan.limits.files_total, sink)
-        return FilesRead(*await self._exchange(collector.parts(parts)))
+        read = await self._exchange(collector.parts(parts))
+        return FilesRead(read.files, read.skipped)
 
     async def list_files(self) -> list[FileInfo]:
         entries, _ = await self._exchange(list_entries(self._lease.guest, self._talk.life))

@@ -57,6 +57,7 @@ def to_result(  # noqa: PLR0913 - a result has many parts
         usage=Usage(cpu=verdict.cpu_us * _MICRO, memory_peak=verdict.rss_bytes),
         files=files.files,
         files_skipped=files.skipped,
+        folders=files.folders,
         warm=warm,
         container=container,
         started_at=started_at.isoformat(),

@@ -261,7 +261,7 @@ class Runner:
     ) -> Collection:
         """The files that were asked for, also after a failure or a timeout."""
         if not plan.request.outputs:
-            return Collection([], [])
+            return Collection.empty()
         collector = Collector(
             lease.guest,
             active,

@@ -147,6 +147,30 @@ def test_a_folder_keeps_its_name_and_what_is_in_it(here: Path) -> None:
     assert found(".") == below("d")
 
 
+def test_a_folder_with_nothing_in_it_is_one(here: Path) -> None:
+    for name in ("d/e/f", "d/g", "alone"):
+        (here / name).mkdir(parents=True)
+    (here / "d" / "g" / "file").write_text("1")
+    os.mkfifo(here / "d" / "g" / "pipe")
+    assert found("d") == {"d/e/f/": b"", "d/g/file": b"1"}
+    assert found("d/.") == {"e/f/": b"", "g/file": b"1"}
+    assert found("alone", "d/e:x") == {"alone/": b"", "x/f/": b""}
+    assert found("alone/.") == {}
+
+
+def test_empty_folders_go_in_and_come_back(served: ServiceThread, here: Path) -> None:
+    (here / "d" / "e" / "f").mkdir(parents=True)
+    (here / "d" / "g").mkdir()
+    (here / "d" / "g" / "file").write_text("1")
+    for options in (["-o", "d"], ["-o", "**"], ["-o", "."], ["-o", "d/e/f", "-o", "d/*/file"]):
+        into = "out" + "".join(options).replace("/", "")
+        ran = run(served, "python", "-f", "d", *options, "--into", into, "-c", "")
+        assert (ran.stderr, ran.returncode) == (b"", 0)
+        assert sorted(str(path.relative_to(here / into)) for path in (here / into).rglob("*")) == [
+            *("d", "d/e", "d/e/f", "d/g", "d/g/file")
+        ]
+
+
 def test_a_folder_without_end_is_refused(served: ServiceThread, here: Path) -> None:
     (here / "d").mkdir()
     (here / "d" / "up").symlink_to("..")

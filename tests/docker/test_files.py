@@ -70,6 +70,22 @@ def test_a_name_of_which_there_is_nothing_is_told_and_a_glob_may_name_nothing(
     assert nothing.items() <= skipped(result).items()
 
 
+@pytest.mark.parametrize("language", ["bash", "sh"])  # sessions with a driver, and without
+def test_folders_with_nothing_in_them_go_in_and_come_back(client: Client, language: str) -> None:
+    files = {"in/a/": "", "in/b/c": "1"}
+    code = "ls in/a && cat in/b/c && mkdir -p out/d/e out/f && touch out/f/g && rm -r in/b"
+    result = client.run(language, code, files=files, outputs=["in", "**/d/**", "out/f"])
+    assert (result.stdout, result.stderr, skipped(result)) == ("1", "", {})
+    assert (result.folders, list(data(result))) == (["in/a", "out/d/e"], ["out/f/g"])
+    with client.session(language, files=files) as session:
+        result = session.run(code, outputs=["**"])
+        assert (result.folders, list(data(result))) == (["in/a", "out/d/e"], ["out/f/g"])
+        session.write_files({"late/": ""})
+        assert session.run("ls -d in/a out/d/e late").stdout == "in/a\nlate\nout/d/e\n"
+        kinds = {each.path: each.kind for each in session.list_files()}
+        assert kinds.items() >= {"in/a": "folder", "late": "folder", "out/f/g": "file"}.items()
+
+
 def test_all_of_the_work_folder_is_a_dot(client: Client) -> None:
     for outputs in (["."], ["./"], ["./a", "./d"]):
         result = client.run("bash", "echo 1 > a; mkdir d; echo 2 > d/b", outputs=outputs)

@@ -238,6 +238,31 @@ def test_nothing_is_laid_through_a_link_or_outside_of_the_folder(
     assert (work / "file").read_text() == "untouched"
 
 
+@pytest.mark.parametrize("path", ["a/", "a/b/", "a/there/"])
+def test_a_path_that_ends_in_a_slash_makes_a_folder(harness: Path, work: Path, path: str) -> None:
+    (work / "a" / "there").mkdir(parents=True)
+    (work / "a" / "there" / "file").write_text("stays")
+    assert ask(harness, "create", work, path) == (b"", 0)
+    assert (work / path).is_dir()
+    assert (work / "a" / "there" / "file").read_text() == "stays"
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        *(("/", errno.EINVAL), ("a//", errno.EINVAL), ("../x/", errno.EXDEV)),
+        *(("file/", errno.ENOTDIR), ("link/", errno.ELOOP), ("link/x/", errno.ELOOP)),
+    ],
+)
+def test_no_folder_is_made_through_a_link_or_outside(
+    harness: Path, work: Path, path: str, error: int
+) -> None:
+    (work / "file").touch()
+    (work / "link").symlink_to("..")
+    assert ask(harness, "create", work, path) in {(b"", error), (b"", errno.ENOTDIR)}
+    assert {each.name for each in work.parent.iterdir()} == {"work"}
+
+
 def test_a_fifo_is_made_and_removed_again(harness: Path, work: Path) -> None:
     assert ask(harness, "fifo", work, ".run", stdin=b"content") == (b"content", 0)
     assert list(work.iterdir()) == []

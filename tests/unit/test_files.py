@@ -70,6 +70,17 @@ def test_text_and_bytes_are_laid_as_they_are_and_empty_files_too() -> None:
     assert laid(encode(files, 100)) == {"a/b.txt": "é".encode(), "c": b"\xff\x00", "empty": b""}
 
 
+def test_a_path_that_ends_in_a_slash_is_of_a_folder_with_nothing_in_it() -> None:
+    files: dict[str, str | InputFile] = {"a/b/": "", "c": "x"}
+    assert laid(encode(files, 100)) == {"a/b/": b"", "c": b"x"}
+
+
+@pytest.mark.parametrize("file", ["x", InputFile(data="x"), InputFile(data="", mode=0o700)])
+def test_a_folder_has_neither_content_nor_mode(file: str | InputFile) -> None:
+    with pytest.raises(InvalidParamsError, match="a/ is a folder"):
+        encode({"a/": file}, 100)
+
+
 def test_content_may_stand_in_any_of_its_forms() -> None:
     files: dict[str, str | InputFile] = {
         "a": InputFile(data="x"),
@@ -138,7 +149,7 @@ def test_a_large_file_takes_as_many_frames_as_it_needs() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("", ".", "..", "/", "/a", "a/", "a//b", "../a", "a/../b", "a/..", "./a", "a/./b"),
+        *("", ".", "..", "/", "/a", "a//", "a//b", "../a", "a/../b", "a/..", "./a", "a/./b"),
         *("a\0b", "x" * 5000, "é" * 2048),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -54,19 +55,33 @@ class LocalFile:
             raise SandboxError(f"cannot read {self._path}: {error}") from None
 
 
-def find_files(named: list[str], program: str | None) -> dict[str, LocalFile]:
+class EmptyFolder:
+    """A folder that goes in with nothing in it; its name ends in "/"."""
+
+    size = 0
+    mode = None
+
+    def pieces(self) -> Iterator[bytes]:
+        """It has none."""
+        return iter(())
+
+
+def find_files(named: list[str], program: str | None) -> dict[str, LocalFile | EmptyFolder]:
     """Files to lay, by the name they get; of a folder all that is in it.
 
     Each is PATH or PATH:NAME, of which the longest PATH counts that is there. A folder
     keeps its name as with `cp -r`, and has none in `dir/.` and `dir:.`. Raises SandboxError.
     """
-    files = {}
+    files: dict[str, LocalFile | EmptyFolder] = {}
     for each in named:
         path, name = _take_apart(each)
         if os.path.isdir(path):
             for below in _walk(path, []):
                 target = os.path.normpath(os.path.join(name, os.path.relpath(below, path)))
-                if not _is_program(below, target, program):
+                if below.endswith("/"):
+                    if target != ".":  # the work folder itself is there
+                        files[f"{target}/"] = EmptyFolder()
+                elif not _is_program(below, target, program):
                     files[target] = LocalFile(below)
         else:
             files[name] = LocalFile(path)
@@ -85,7 +100,7 @@ def _take_apart(named: str) -> tuple[str, str]:
 
 
 def _walk(folder: str, above: list[str]) -> Iterator[str]:
-    """The files in it and below, links followed."""
+    """The files in it and below, links followed; where there are none, itself with a "/"."""
     real = os.path.realpath(folder)
     if real in above:
         raise SandboxError(f"{folder} leads back to {real}: it has no end")
@@ -93,13 +108,18 @@ def _walk(folder: str, above: list[str]) -> Iterator[str]:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise SandboxError(f"cannot read {folder}: {error}") from None
+    empty = True
     for entry in entries:
+        if not (entry.is_dir() or entry.is_file()):
+            sys.stderr.write(f"sandbox: {entry.path} is not sent: it is no regular file\n")
+            continue
+        empty = False
         if entry.is_dir():
             yield from _walk(entry.path, [*above, real])
-        elif entry.is_file():
-            yield entry.path
         else:
-            sys.stderr.write(f"sandbox: {entry.path} is not sent: it is no regular file\n")
+            yield entry.path
+    if empty:
+        yield os.path.join(folder, "")
 
 
 def _is_program(path: str, target: str, program: str | None) -> bool:
@@ -116,16 +136,26 @@ def put_files(result: dict[str, Any], folder: str) -> None:
     folder. Raises SandboxError."""
     inside = os.path.realpath(folder)
     for file in result["files"]:
-        target = os.path.realpath(os.path.join(inside, file["path"]))
-        if os.path.commonpath([inside, target]) != inside:
-            raise SandboxError(f"not written: {file['path']} would lie outside {folder}")
-        try:
+        with _inside(inside, file["path"]) as target:
             _put(target, file)
-        except OSError as error:
-            raise SandboxError(f"cannot write {target}: {error.strerror}") from None
+    for path in result.get("folders", ()):  # as a daemon that is older has none
+        with _inside(inside, path) as target:
+            os.makedirs(target, exist_ok=True)
     for skipped in result["files_skipped"]:
         path = skipped["path"] or "something"
         sys.stderr.write(f"sandbox: {path} did not come back: {skipped['why']}\n")
+
+
+@contextlib.contextmanager
+def _inside(folder: str, path: str) -> Iterator[str]:
+    """Where a path of the sandbox's lies in a folder; what fails there is a SandboxError."""
+    target = os.path.realpath(os.path.join(folder, path))
+    if os.path.commonpath([folder, target]) != folder:
+        raise SandboxError(f"not written: {path} would lie outside {folder}")
+    try:
+        yield target
+    except OSError as error:
+        raise SandboxError(f"cannot write {target}: {error.strerror}") from None
 
 
 def _put(target: str, file: dict[str, Any]) -> None:

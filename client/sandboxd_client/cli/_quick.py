@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from sandboxd_client.cli._local import LocalFile
+    from sandboxd_client.cli._local import EmptyFolder, LocalFile
 
 _RAW, _RUN = 1, 2  # ids of the two requests
 _STDIN_WINDOW = 1024 * 1024
@@ -45,10 +45,10 @@ class QuickRun:
         socket: str,
         params: dict[str, Any],
         method: str = "run",
-        files: Mapping[str, LocalFile] = {},
+        files: Mapping[str, LocalFile | EmptyFolder] = {},
     ) -> None:
         self._connection = Connection(socket)
-        self._following: dict[str, LocalFile] = {}
+        self._following: dict[str, LocalFile | EmptyFolder] = {}
         """Files that the line has no room for: they are sent once they are wanted."""
         self._arriving: dict[int, list[Any]] = {}
         """Pieces of files that come ahead of the answer, by their place in it."""
@@ -66,12 +66,12 @@ class QuickRun:
         self._send(id=_RAW, method="initialize", params={"output": "raw", "files": "pieces"})
         self._send(id=_RUN, method=method, params=params)
 
-    def _name(self, files: Mapping[str, LocalFile]) -> dict[str, Any]:
+    def _name(self, files: Mapping[str, LocalFile | EmptyFolder]) -> dict[str, Any]:
         """The files as the request has them: with their content, or its size."""
         named: dict[str, Any] = {}
         room = _FILES_INLINE
         for name, file in files.items():
-            named[name] = {"mode": file.mode}
+            named[name] = {} if file.mode is None else {"mode": file.mode}
             if file.size <= room:
                 room -= file.size
                 named[name]["data"] = to_wire(b"".join(file.pieces()))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
 
-    from sandboxd_client.cli._local import LocalFile
+    from sandboxd_client.cli._local import EmptyFolder, LocalFile
 
 _CHUNK = 64 * 1024
 _INCOMPLETE = 123
@@ -301,7 +301,7 @@ def _tell_end(result: dict[str, Any], *, verbose: bool) -> None:
         )
 
 
-def _explain(socket: str, run: str, files: dict[str, LocalFile]) -> None:
+def _explain(socket: str, run: str, files: dict[str, LocalFile | EmptyFolder]) -> None:
     """`files` are those that were sent with it, whose lines may be shown."""
     from sandboxd_client.cli.debug import print_report  # noqa: PLC0415 - slow, and seldom needed
     from sandboxd_client.sync import Client  # noqa: PLC0415 - the same
