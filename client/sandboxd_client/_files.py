@@ -9,9 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from sandboxd_client.protocol import (
+    CODE_PATH,
     FILES_INLINE,
     Base64,
     Blob,
+    CodeObject,
     FilesInputParams,
     FilesOutput,
     FilesRead,
@@ -94,12 +96,16 @@ def given(file: str | InputFile) -> Blob | None:
 
 
 def split(params: Params) -> tuple[Params, dict[str, Blob]]:
-    """A request without the content that its line has no room for, and that content,
-    which follows once the daemon wants it."""
+    """A request without the content that its line has no room for, its code's too, and that
+    content, which follows once the daemon wants it."""
     if not isinstance(params, RunParams | SessionOpenParams | FilesWriteParams):
         return params, {}
     files: Mapping[str, str | InputFile] = params.files
     following: dict[str, Blob] = {}
+    changed: dict[str, Any] = {}
+    if isinstance(params, RunParams) and (code := _long_code(params.code)) is not None:
+        following[CODE_PATH] = code
+        changed["code"] = CodeObject(size=blob_size(code))
     named: dict[str, str | InputFile] = {}
     room = FILES_INLINE
     for path, file in files.items():
@@ -114,8 +120,15 @@ def split(params: Params) -> tuple[Params, dict[str, Blob]]:
         named[path] = msgspec.structs.replace(rest, base64=None, data=None, size=size)
     if not following:
         return params, {}
-    changed: Any = {"files": named}
+    changed["files"] = named
     return msgspec.structs.replace(params, **changed), following
+
+
+def _long_code(code: str | CodeObject) -> Blob | None:
+    """Code that a line has no room for."""
+    content = code if isinstance(code, str) else Base64(code.base64 or "")
+    length = len(content) if isinstance(content, str) else len(content.base64)
+    return content if length > FILES_INLINE else None
 
 
 def pieces(request: RequestId, following: Mapping[str, Blob]) -> Iterator[FilesInputParams]:

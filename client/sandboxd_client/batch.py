@@ -32,7 +32,7 @@ import msgspec
 
 from sandboxd_client._wire import RunOptions, run_params
 from sandboxd_client.errors import CancelledError, QueueFullError, SandboxError
-from sandboxd_client.protocol import CANCELLED, RunParams, RunResult, StdinObject
+from sandboxd_client.protocol import CANCELLED, Base64, RunParams, RunResult, StdinObject, from_blob
 from sandboxd_client.stream import RunStream
 
 if TYPE_CHECKING:  # each half is imported by who uses it: `sandbox run` needs neither
@@ -91,7 +91,11 @@ class Program:
 
     @property
     def code(self) -> str:
-        return self.params.code
+        """As text, with what is not UTF-8 replaced."""
+        code = self.params.code
+        if isinstance(code, str):
+            return code
+        return from_blob(Base64(code.base64 or "")).decode(errors="replace")
 
     def __repr__(self) -> str:
         return f"Program({self.language!r}, {self.code[:60]!r})"

@@ -93,7 +93,9 @@ def blob_pieces(blob: Blob) -> Iterator[Blob]:
 FILE_PIECE = 128 * 1024
 """Characters of a file in one notification: of base64 a multiple of four."""
 FILES_INLINE = 1024 * 1024
-"""Bytes of files that a line has of its own; what is beyond goes in pieces."""
+"""Bytes of files that a line has of its own, and of code; what is beyond goes in pieces."""
+CODE_PATH = ""
+"""Stands for the code among files that follow their request."""
 
 
 # --- sizes ---
@@ -230,6 +232,14 @@ class StdinObject(Params, frozen=True):
 _Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 
 
+class CodeObject(Params, frozen=True):
+    """Code that is not text, `{"base64": "…"}`; or with its `size` alone, and then it follows
+    the request as the content of a file does whose path is `""`."""
+
+    base64: str | None = None
+    size: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
 class InputFile(Params, frozen=True):
     """A file that goes in, where text alone does not tell all of it. Its content is
     `base64` or `data`, or follows the request and has `size` bytes: the daemon says
@@ -313,7 +323,8 @@ _TRACEPARENT = "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 
 class RunParams(Params, frozen=True):
     language: str
-    code: str
+    code: str | CodeObject
+    """In a session that keeps state it is UTF-8."""
     args: list[str] = []
     env: dict[str, str] = {}
     stdin: str | StdinObject | None = None

@@ -79,8 +79,7 @@ static void obey(const struct frame *frame)
 			guest.deadline_us = 0;
 		break;
 	case CMD_CODE:
-		must_be(WAITING, frame);
-		write_all(guest.child.code, frame, "the code");
+		put_code(frame);
 		break;
 	case CMD_MESSAGE:
 		if (may_prepare(frame))

@@ -25,18 +25,18 @@ static void take_apart(const struct frame *frame, void *head, size_t size, char 
 
 static char put_path[PATH_MAX];
 
-static void put_failed(void)
+static void put_failed(const char *path)
 {
 	uint8_t payload[sizeof(int32_t) + PATH_MAX];
 	int32_t number = errno;
-	size_t length = strlen(put_path);
+	size_t length = strnlen(path, PATH_MAX);
 
 	close_fd(&guest.put);
 	guest.put_error = number;
 	if (guest.kept)
 		return; /* PUT_END asks */
 	memcpy(payload, &number, sizeof(number));
-	memcpy(payload + sizeof(number), put_path, length);
+	memcpy(payload + sizeof(number), path, length);
 	/* One is enough to fail a run; a hundred must not fill the outbox. */
 	outbox_add(&guest.outbox, EVT_PUT_FAILED, payload, sizeof(number) + length);
 }
@@ -59,7 +59,7 @@ void begin_put(const struct frame *frame)
 		guest.put_error = 0;
 	guest.put = files_create(guest.child.work, put_path, &put);
 	if (guest.put < 0)
-		put_failed();
+		put_failed(put_path);
 }
 
 void continue_put(const struct frame *frame)
@@ -74,7 +74,22 @@ void continue_put(const struct frame *frame)
 		return;
 	if (count >= 0)
 		errno = ENOSPC;
-	put_failed();
+	put_failed(put_path);
+}
+
+void put_code(const struct frame *frame)
+{
+	ssize_t count;
+
+	must_be(WAITING, frame);
+	if (guest.put_error)
+		return; /* there will be no run, and that was told */
+	count = write(guest.child.code, frame->payload, frame->length);
+	if (count == (ssize_t)frame->length)
+		return;
+	if (count >= 0)
+		errno = ENOSPC;
+	put_failed(guest.options.code_name);
 }
 
 void end_put(void)

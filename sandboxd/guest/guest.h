@@ -105,6 +105,7 @@ void must_be(enum state state, const struct frame *frame);
 /* exchange.c */
 void begin_put(const struct frame *frame);
 void continue_put(const struct frame *frame);
+void put_code(const struct frame *frame);
 void end_put(void);
 void list_files(const struct frame *frame);
 void read_file(const struct frame *frame);

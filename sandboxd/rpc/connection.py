@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
             if isinstance(line, LineTooLong):
                 error = PayloadTooLargeError(
                     f"a line may have {self._hub.config.max_line} bytes ([rpc] max_line); this "
-                    "one was not read: files and stdin can follow their request in pieces"
+                    "one was not read: code, files and stdin can follow their request in pieces"
                 )
                 identity = dispatch.id_in(line.start)
                 self._write(dispatch.error_line(identity, dispatch.to_error_object(error)))

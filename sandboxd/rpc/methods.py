@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from sandboxd import __version__
-from sandboxd.errors import InvalidParamsError, SandboxdError
+from sandboxd.errors import SandboxdError
 from sandboxd.pool.fleet import Variant
+from sandboxd.rpc.given import read_code, read_stdin, with_code
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.debug import explain_facts, explain_record
 from sandboxd.run.history import History
@@ -25,9 +26,9 @@ from sandboxd.run.runner import Runner
 from sandboxd.run.session import SessionRequest
 from sandboxd.run.sessions import Sessions
 from sandboxd_client.protocol import (
+    CODE_PATH,
     PROTOCOL,
     AttachParams,
-    Base64,
     Check,
     DebugParams,
     DebugReport,
@@ -66,8 +67,6 @@ from sandboxd_client.protocol import (
     SessionOpenParams,
     SessionParams,
     StatusResult,
-    StdinObject,
-    from_blob,
 )
 
 
@@ -150,18 +149,23 @@ class Methods:
         )
 
     async def run(self, params: RunParams, context: Context) -> RunResult:
-        whole, streamed = _stdin(params.stdin)
+        whole, streamed = read_stdin(params.stdin)
+        files = await self._receive(with_code(params), context)
+        code, source = params.code, None
+        if not isinstance(code, str):
+            code, source = read_code(files.pop(CODE_PATH).data)
         request = RunRequest(
             owner=context.owner,
             client=context.client,
             language=params.language,
-            code=params.code,
+            code=code,
+            source=source,
             args=params.args,
             env=params.env,
             stdin=whole,
             stdin_streamed=streamed,
             limits=params.limits,
-            files=await self._receive(params.files, context),
+            files=files,
             outputs=params.outputs,
             variant=Variant(network=params.network, writable_root=not params.read_only),
             fresh=params.reuse is Reuse.NEVER,
@@ -308,18 +312,6 @@ class Methods:
             return await self._sources.engine()
         except SandboxdError:
             return EngineInfo(name="unknown", version="unknown")
-
-
-def _stdin(stdin: str | StdinObject | None) -> tuple[bytes | None, bool]:
-    """Stdin that is known whole, and whether it will come in pieces instead."""
-    if stdin is None or isinstance(stdin, str):
-        return (None if stdin is None else stdin.encode()), False
-    if stdin.stream == (stdin.base64 is not None):
-        raise InvalidParamsError('stdin is text, {"base64": "…"}, or {"stream": true}')
-    try:
-        return (None if stdin.stream else from_blob(Base64(stdin.base64 or ""))), stdin.stream
-    except ValueError as error:
-        raise InvalidParamsError(f"stdin: {error}") from None
 
 
 def _reader(context: Context) -> int | None:

@@ -17,7 +17,7 @@ import msgspec
 
 from sandboxd.errors import InvalidParamsError
 from sandboxd.run.holdings import Holdings
-from sandboxd.run.laid import LaidFile, following, to_laid
+from sandboxd.run.laid import LaidFile, following, named, to_laid
 from sandboxd_client.protocol import (
     FILES_INLINE,
     FilesInputParams,
@@ -58,7 +58,7 @@ class Incoming:
         try:
             self._add(params.path, from_blob(params.data))
         except ValueError as error:
-            self.refuse(InvalidParamsError(f"files.input: {params.path[:80]}: {error}"))
+            self.refuse(InvalidParamsError(f"files.input: {named(params.path)}: {error}"))
         except InvalidParamsError as error:
             self.refuse(error)
         self._news.set()
@@ -73,7 +73,7 @@ class Incoming:
             raise InvalidParamsError(f"files.input: no file {path[:80]!r} was to follow")
         if len(content) + len(data) > self._sizes[path]:
             raise InvalidParamsError(
-                f"files.input: more of {path[:80]} than its size, which is {self._sizes[path]}"
+                f"files.input: more of {named(path)} than its size, which is {self._sizes[path]}"
             )
         content += data
         self._left -= len(data)

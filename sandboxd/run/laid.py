@@ -11,7 +11,7 @@ from msgspec import Struct
 from sandboxd.errors import InvalidParamsError, PayloadTooLargeError
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Command
-from sandboxd_client.protocol import Base64, InputFile, WrittenFile, from_blob
+from sandboxd_client.protocol import CODE_PATH, Base64, InputFile, WrittenFile, from_blob
 
 _PATH_MAX = 4095
 _PERMISSIONS = 0o777
@@ -37,6 +37,11 @@ Files = Mapping[str, LaidFile]
 """By path, relative to the work folder."""
 
 
+def named(path: str) -> str:
+    """A path as an error tells it."""
+    return "the code" if path == CODE_PATH else path[:80]
+
+
 def following(files: Mapping[str, str | InputFile], most: int) -> dict[str, int]:
     """The sizes of those whose content follows their request.
 
@@ -48,7 +53,7 @@ def following(files: Mapping[str, str | InputFile], most: int) -> dict[str, int]
             continue
         if file.data is not None or file.base64 is not None:
             raise InvalidParamsError(
-                f"files: {path[:80]}: size is of content that follows: it comes with neither "
+                f"files: {named(path)}: size is of content that follows: it comes with neither "
                 "data nor base64"
             )
         sizes[path] = file.size
@@ -61,7 +66,7 @@ def to_laid(
 ) -> dict[str, LaidFile]:
     """The files of a request, those whose content followed it among them. Raises
     InvalidParamsError."""
-    return {path: _to_laid(path[:80], file, arrived.get(path)) for path, file in files.items()}
+    return {path: _to_laid(named(path), file, arrived.get(path)) for path, file in files.items()}
 
 
 def _to_laid(path: str, file: str | InputFile, arrived: bytes | None) -> LaidFile:
@@ -116,7 +121,7 @@ def check_total(sizes: Mapping[str, int], most: int) -> None:
     if total > most:
         largest = max(sizes, key=lambda path: sizes[path])
         raise PayloadTooLargeError(
-            f"files have {total} bytes, {sizes[largest]} of them in {largest[:80]}; "
+            f"files have {total} bytes, {sizes[largest]} of them in {named(largest)}; "
             f"limits.files_total is {most}: send less, or ask for more where [limits.max] has more",
             limit="files_total",
             max=most,

@@ -26,6 +26,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """Tells the owner's clients apart: they take turns."""
     language: str
     code: str
+    source: bytes | None = None
+    """What is run, where that is not UTF-8 and the code is as text can have it."""
     args: list[str] = []
     env: dict[str, str] = {}
     stdin: bytes | None = None
@@ -44,6 +46,11 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     capture: bool = True
     keep: bool = False
     """Its output is kept in memory while nobody reads it."""
+
+    @property
+    def program(self) -> bytes:
+        """The bytes of its file."""
+        return self.code.encode() if self.source is None else self.source
 
     @property
     def only_streams(self) -> bool:
@@ -91,7 +98,7 @@ def prepare(
     if request.files:
         parts += encode_files(request.files, limits.files_total, language.code_name)
     parts += [
-        frames.encode_data(Command.CODE, request.code.encode()),
+        frames.encode_data(Command.CODE, request.program),
         frames.encode_data(Command.MESSAGE, message),
         go,
     ]

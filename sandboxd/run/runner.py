@@ -369,7 +369,7 @@ class Runner:
             duration=result.duration,
             started_at=result.started_at,
             owner=request.owner,
-            code_hash=hashlib.sha256(request.code.encode()).hexdigest(),
+            code_hash=hashlib.sha256(request.program).hexdigest(),
             label=request.label,
         )
         self._observe(

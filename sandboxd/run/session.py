@@ -190,6 +190,8 @@ class Session(abc.ABC):
         """Raises InvalidParamsError and InvalidLimitsError for what is the session's."""
         if self._runner.languages.find(request.language).name != self.language.name:
             raise InvalidParamsError(f"language: this session's is {self.language.name}")
+        if request.source is not None and self.language.session is not None:
+            raise InvalidParamsError("code: it is not UTF-8, and in a session that it must be")
         named = {
             "network": request.variant.network,
             "read_only": request.variant.writable_root,

@@ -98,18 +98,31 @@ def test_a_file_of_any_size_goes_in_from_a_terminal(
     assert (here / "out" / "large").read_bytes() == LARGE
 
 
-@pytest.mark.parametrize("options", [[], ["--detach"], ["--json"]])
-def test_a_request_that_no_line_holds_is_refused_and_hangs_nobody(
-    served: ServiceThread, here: Path, options: list[str]
+@pytest.mark.parametrize("option", ["-n", "--detach", "--json"])
+def test_a_program_may_be_longer_than_a_line(
+    served: ServiceThread, here: Path, option: str
 ) -> None:
-    """Its answer comes while the rest of it is being sent."""
-    (here / "program").write_text("#" * (17 * 1024 * 1024))
+    (here / "program").write_text(f"mark {'x' * len(LARGE)}\nout done")
     for ran in (
-        run(served, "python", *options, "program"),
-        at_a_terminal(served, "python", *options, "program"),
+        run(served, "python", option, "program"),
+        at_a_terminal(served, "python", option, "program"),
     ):
-        assert ran.returncode == 125
-        assert b"a line may have 16777216 bytes" in ran.stderr
+        assert (ran.stderr, ran.returncode) == (b"", 0)
+        if option != "--detach":
+            assert b"done" in ran.stdout
+            continue
+        joined = sandbox(served.socket, "attach", ran.stdout.decode().strip())
+        assert joined.stdout == b"done\n"
+
+
+def test_a_program_that_is_too_long_is_named_with_the_limit(
+    served: ServiceThread, here: Path
+) -> None:
+    with (here / "big").open("wb") as file:
+        file.truncate(300 * 1024 * 1024)
+    ran = run(served, "python", "big")
+    assert ran.returncode == 125
+    assert b"in the code; limits.files_total is" in ran.stderr
 
 
 def test_a_file_that_may_not_go_in_is_named_with_the_limit(

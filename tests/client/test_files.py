@@ -14,6 +14,7 @@ from sandboxd_client import (
     File,
     FilePart,
     InvalidParamsError,
+    Output,
     PayloadTooLargeError,
 )
 from sandboxd_client._files import Arriving, Files, split, wire_files
@@ -68,6 +69,24 @@ def test_files_of_any_size_go_into_kept_runs_and_come_out_when_they_are_joined(
         for _ in joined:
             pass
     assert joined.result.files[0].content == kept.files[0].content == LARGE
+
+
+LONG_CODE = f"mark é{'x' * len(LARGE)}\nshow a\nout done"
+
+
+def test_code_of_any_size_is_run(client: Client) -> None:
+    files = {"a": b"\xff" + LARGE[:10]}
+    assert from_blob(client.run("python", LONG_CODE, files=files).stdout or "").endswith(b"done\n")
+    with client.stream("python", LONG_CODE, files={"a": "1"}) as run:
+        assert b"".join(event.data for event in run if isinstance(event, Output)) == b"1done\n"
+    with client.session("python", files={"a": "2"}) as session:
+        assert session.run(LONG_CODE).stdout == "2done\n"
+
+
+async def test_code_of_any_size_is_run_by_the_asynchronous_client(aclient: AsyncClient) -> None:
+    runs = (aclient.run("python", LONG_CODE, files={"a": str(number)}) for number in range(3))
+    results = await asyncio.gather(*runs)
+    assert [result.stdout for result in results] == ["0done\n", "1done\n", "2done\n"]
 
 
 def test_a_refusal_is_an_error_also_where_content_was_to_follow(client: Client) -> None:

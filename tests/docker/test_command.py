@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sandboxd_client.protocol import MAX_LINE
 from tests.support.daemon import RunningDaemon
 from tests.support.terminal import terminal
 
@@ -23,6 +25,70 @@ def test_a_pipe_gets_all_that_is_printed(daemon: RunningDaemon) -> None:
     code = "head -c 3000000 /dev/zero | tr '\\0' a; echo end >&2"
     ran = subprocess.run(command(daemon, "bash", "-c", code), capture_output=True, check=False)
     assert (ran.stdout, ran.stderr, ran.returncode) == (b"a" * 3_000_000, b"end\n", 0)
+
+
+# As each would be without the sandbox: its bytes are its own.
+LATIN = {
+    "python": ("# -*- coding: latin-1 -*-\nprint(ascii('é'))", b"'\\xe9'\n"),
+    "ruby": ("# encoding: iso-8859-1\nputs 'é'.encode('utf-8').inspect", '"é"\n'.encode()),
+    "bash": ("printf é | od -An -tx1", b" e9\n"),
+    "sh": ("printf é | od -An -tx1", b" e9\n"),
+    "javascript": ("console.log('é'.codePointAt(0).toString(16))", b"fffd\n"),
+}
+
+
+@pytest.mark.parametrize("language", LATIN)
+def test_a_program_need_not_be_utf_8(daemon: RunningDaemon, tmp_path: Path, language: str) -> None:
+    code, printed = LATIN[language]
+    (tmp_path / "program").write_bytes(code.encode("latin-1"))
+    for way in ([str(tmp_path / "program")], ["-c", os.fsdecode(code.encode("latin-1"))]):
+        ran = subprocess.run(
+            command(daemon, "-n", language, *way), capture_output=True, check=False
+        )
+        assert (ran.stdout, ran.stderr, ran.returncode) == (printed, b"", 0)
+
+
+def test_in_gos_own_words_a_program_that_is_not_utf_8_is_none(daemon: RunningDaemon) -> None:
+    code = b'package main\nfunc main() { println("\xe9") }'
+    ran = subprocess.run(command(daemon, "go", "-"), input=code, capture_output=True, check=False)
+    assert ran.returncode == 1
+    assert b"main.go:2" in ran.stderr
+    assert b"invalid UTF-8" in ran.stderr
+
+
+def test_in_a_session_with_state_a_program_is_utf_8(daemon: RunningDaemon) -> None:
+    with daemon.client() as client, client.session("python") as session:
+        ran = subprocess.run(
+            command(daemon, "--session", session.id, "python", "-"),
+            input=b"print('\xe9')",
+            capture_output=True,
+            check=False,
+        )
+        assert (ran.returncode, ran.stdout) == (125, b"")
+        assert b"it is not UTF-8" in ran.stderr
+        assert session.run("print(1)").stdout == "1\n"
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+def test_a_program_may_be_longer_than_a_line(daemon: RunningDaemon, language: str) -> None:
+    code = (b"#" * 79 + b"\n") * 250_000
+    code += {"python": b"print('end')", "bash": b"echo end"}[language]
+    assert len(code) > MAX_LINE
+    ran = subprocess.run(
+        command(daemon, language, "-"), input=code, capture_output=True, check=False
+    )
+    assert (ran.stdout, ran.stderr, ran.returncode) == (b"end\n", b"", 0)
+
+
+def test_a_program_that_has_no_room_is_told_so(daemon: RunningDaemon) -> None:
+    ran = subprocess.run(
+        command(daemon, "--tmp", "1MiB", "bash", "-"),
+        input=b"#" * 2_000_000,
+        capture_output=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (125, b"")
+    assert b"main.sh: No space left on device; limits.tmp, which is 1048576" in ran.stderr
 
 
 def test_a_reader_that_leaves_ends_a_program_that_never_would(daemon: RunningDaemon) -> None:

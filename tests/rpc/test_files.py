@@ -73,6 +73,37 @@ async def test_more_than_a_line_holds_goes_in_and_comes_out(wire: Wire) -> None:
     assert b"".join(blob_bytes(each["data"]) for each in came) == content
 
 
+async def test_code_follows_its_request_as_a_file_does(wire: Wire, service: Service) -> None:
+    code = b"out one\nshow a\n"
+    identity = wire.run({"size": len(code)}, files={"a": {"size": 1}})
+    await wanted(wire, identity)
+    piece(wire, identity, "", code[:7])
+    piece(wire, identity, "a", b"1")
+    piece(wire, identity, "", code[7:])
+    assert (await wire.result(identity))["stdout"] == "one\n1"
+    assert held(service) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ({"base64": "?"}, "the code: "),
+        ({}, "the code: "),
+        ({"base64": "", "size": 1}, "the code: size is of content that follows"),
+        ({"size": 2**40}, "1099511627776 of them in the code; limits.files_total"),
+        ({"size": -1}, "size"),
+    ],
+)
+async def test_code_that_is_none_says_why(wire: Wire, code: dict[str, Any], told: str) -> None:
+    assert told in (await wire.error(wire.run(code)))["message"]
+    assert (await wire.error(wire.run("", files={"": "out x"})))["code"] == INVALID_PARAMS
+
+
+async def test_code_in_base64_is_run(wire: Wire) -> None:
+    blob = {"base64": base64.b64encode(b"out \0\n").decode()}
+    assert (await wire.result(wire.run(blob)))["stdout"] == "\0\n"
+
+
 async def test_content_goes_into_sessions_too(wire: Wire) -> None:
     opening = wire.ask("session.open", {"language": "python", "files": {"a": {"size": 1}}})
     await wanted(wire, opening)

@@ -77,7 +77,7 @@ class Wire:
     def notify(self, method: str, **params: Any) -> None:
         self.write({"jsonrpc": "2.0", "method": method, "params": params})
 
-    def run(self, code: str, **params: Any) -> Any:
+    def run(self, code: str | dict[str, Any], **params: Any) -> Any:
         return self.ask("run", {"language": "python", "code": code, **params})
 
     async def receive(self) -> Message:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _RAW, _RUN = 1, 2  # ids of the two requests
 _STDIN_WINDOW = 1024 * 1024
 _FILES_INLINE = 1024 * 1024
+_PIECE = 96 * 1024
+_CODE_PATH = ""
 
 
 def to_wire(data: bytes) -> str | dict[str, str]:
@@ -45,11 +47,12 @@ class QuickRun:
         socket: str,
         params: dict[str, Any],
         method: str = "run",
+        code: bytes | None = None,
         files: Mapping[str, LocalFile | EmptyFolder] = {},
     ) -> None:
         self._connection = Connection(socket)
-        self._following: dict[str, LocalFile | EmptyFolder] = {}
-        """Files that the line has no room for: they are sent once they are wanted."""
+        self._following: dict[str, Iterator[bytes]] = {}
+        """Content that the line has no room for: it is sent once it is wanted."""
         self._arriving: dict[int, list[Any]] = {}
         """Pieces of files that come ahead of the answer, by their place in it."""
         self._stream: tuple[str, int] | None = None
@@ -61,10 +64,20 @@ class QuickRun:
         """Its id, known once it has started."""
         self.result: dict[str, Any] | None = None
         """Known once the run has ended."""
+        if code is not None:
+            params = params | {"code": self._code(code)}
         if files:
             params = params | {"files": self._name(files)}
         self._send(id=_RAW, method="initialize", params={"output": "raw", "files": "pieces"})
         self._send(id=_RUN, method=method, params=params)
+
+    def _code(self, code: bytes) -> str | dict[str, Any]:
+        """The code as the request has it: as text, as base64, or its size."""
+        if len(code) <= _FILES_INLINE:
+            return to_wire(code)
+        starts = range(0, len(code), _PIECE)
+        self._following[_CODE_PATH] = (code[at : at + _PIECE] for at in starts)
+        return {"size": len(code)}
 
     def _name(self, files: Mapping[str, LocalFile | EmptyFolder]) -> dict[str, Any]:
         """The files as the request has them: with their content, or its size."""
@@ -76,7 +89,7 @@ class QuickRun:
                 room -= file.size
                 named[name]["data"] = to_wire(b"".join(file.pieces()))
             else:
-                self._following[name] = file
+                self._following[name] = file.pieces()
                 named[name]["size"] = file.size
         return named
 
@@ -156,8 +169,8 @@ class QuickRun:
                     message["result"]["files"][index]["data"] = _joined(came)
 
     def _send_files(self) -> None:
-        for name, file in self._following.items():
-            for piece in file.pieces():
+        for name, pieces in self._following.items():
+            for piece in pieces:
                 data = {"base64": base64.b64encode(piece).decode("ascii")}
                 self._send(method="files.input", params={"id": _RUN, "path": name, "data": data})
 
@@ -168,7 +181,7 @@ class QuickRun:
         except UnicodeEncodeError as error:
             text = ascii(error.object[error.start : error.end])
             raise SandboxError(
-                f"not UTF-8: {text}. Code, arguments, variables and names are text; bytes can be "
+                f"not UTF-8: {text}. Arguments, variables and names are text; bytes can be "
                 "given on stdin, or in a file by -f"
             ) from None
         except ValueError:

@@ -29,7 +29,7 @@ from sandboxd_client.cli._terminal import write
 from sandboxd_client.cli.command import Command
 from sandboxd_client.cli.history import _count
 from sandboxd_client.errors import ConnectionLostError, NotRunningError, RemoteError, SandboxError
-from sandboxd_client.protocol import RunParams, RunResult, Status
+from sandboxd_client.protocol import RunParams, RunResult, Status, to_blob
 
 _CHUNK = 64 * 1024
 _STDIN = "-"
@@ -174,9 +174,10 @@ def _code(fields: dict[str, Any], folder: Path) -> Any:
     if not isinstance(name, str):
         raise BadLineError("`file` is not the name of a file")
     try:
-        return (folder / name).read_bytes().decode()
+        code = to_blob((folder / name).read_bytes())
     except (OSError, ValueError) as error:
         raise BadLineError(f"cannot read {name}: {error}") from None
+    return code if isinstance(code, str) else {"base64": code.base64}
 
 
 async def _lines(descriptor: int) -> AsyncIterator[bytes]:

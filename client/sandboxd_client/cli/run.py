@@ -113,10 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
     fill_closed()
     code = _program(arguments)
     feeds = _feeds(arguments)
-    params = _params(arguments, code, streams_stdin=feeds)
+    params = _params(arguments, streams_stdin=feeds)
     socket = arguments.socket or default_socket_name()
     files = find_files(arguments.files, arguments.file)
-    running = QuickRun(socket, params, files=files)
+    running = QuickRun(socket, params, code=code, files=files)
     if arguments.detach:
         return _detach(running, as_json=arguments.json)
     exit_code, result = pass_on(running, arguments, feed=feeds, interrupt=not arguments.session)
@@ -167,7 +167,7 @@ def pass_on(
     return result["exit_code"] or _INCOMPLETE * incomplete, result
 
 
-def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) -> dict[str, Any]:
+def _params(arguments: argparse.Namespace, *, streams_stdin: bool) -> dict[str, Any]:
     limits = {
         name: value
         for name in _LIMITS
@@ -175,7 +175,6 @@ def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) ->
     }
     return {
         "language": arguments.language,
-        "code": code,
         "args": arguments.args,
         "env": dict(pair.partition("=")[::2] for pair in arguments.env),
         "stdin": {"stream": True} if streams_stdin else None,
@@ -194,18 +193,17 @@ def _params(arguments: argparse.Namespace, code: str, *, streams_stdin: bool) ->
     }
 
 
-def _program(arguments: argparse.Namespace) -> str:
-    """The code. Raises SandboxError when it cannot be read."""
+def _program(arguments: argparse.Namespace) -> bytes:
+    """The code, as it is. Raises SandboxError when it cannot be read."""
     if arguments.code is not None and arguments.file is not None:
         raise SandboxError("the program is given by -c or by a file, not by both")
     if arguments.code is not None:
-        code: str = arguments.code
-        return code
+        return os.fsencode(arguments.code)
     source = 0 if arguments.file in (None, "-") else arguments.file
     try:
-        with open(source, encoding="utf-8", closefd=source != 0) as file:
+        with open(source, "rb", closefd=source != 0) as file:
             return file.read()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise SandboxError(f"cannot read {arguments.file or 'stdin'}: {error}") from None
 
 
