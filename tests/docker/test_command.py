@@ -91,6 +91,18 @@ def test_a_program_that_has_no_room_is_told_so(daemon: RunningDaemon) -> None:
     assert b"main.sh: No space left on device; limits.tmp, which is 1048576" in ran.stderr
 
 
+def test_what_nobody_asked_for_is_told_in_a_session_and_no_failure(daemon: RunningDaemon) -> None:
+    """Where a session has no state, all of its files are taken back after each run."""
+    with daemon.client() as client, client.session("sh") as session:
+        options = ["-n", "--session", session.id, "sh", "-c", "ln -s /etc/passwd link"]
+        for asked, exit_code in (([], 0), (["-o", "*"], 123)):
+            ran = subprocess.run(
+                command(daemon, *asked, *options), capture_output=True, check=False
+            )
+            assert b"link did not come back: a symbolic link" in ran.stderr
+            assert ran.returncode == exit_code
+
+
 def test_a_reader_that_leaves_ends_a_program_that_never_would(daemon: RunningDaemon) -> None:
     line = '"$@" | head -1; echo "${PIPESTATUS[@]}"'
     ran = subprocess.run(

@@ -163,7 +163,9 @@ def pass_on(
     for name, cut in result["truncated"].items():
         if cut:
             sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
-    incomplete = any(result["truncated"].values()) or bool(result["files_skipped"])
+    # Of a run that is attached to, it is not known here what it was asked for.
+    asked = getattr(arguments, "outputs", True)
+    incomplete = any(result["truncated"].values()) or bool(asked and result["files_skipped"])
     return result["exit_code"] or _INCOMPLETE * incomplete, result
 
 
