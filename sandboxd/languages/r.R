@@ -1,7 +1,8 @@
 # The user's profile: holds R, already started, until the program is there. What R
 # then reads as its script is a name for each expression of the program, which stands
 # for that expression unevaluated: so it is run by R's own loop, at top level, and
-# unlike a script that is read directly it knows its lines.
+# unlike a script that is read directly it knows its lines. None of what runs here is
+# looked up among what the program defines.
 for (package in getOption("defaultPackages")) library(package, character.only = TRUE)
 local({
     program <- "/sandbox/main.R"
@@ -23,7 +24,7 @@ local({
     args <- fields[seq_len(count) + 1L]
     for (pair in fields[-seq_len(count + 1L)]) {
         value <- list(sub("^[^=]*=", "", pair))
-        do.call(Sys.setenv, setNames(value, sub("=.*", "", pair)))
+        do.call(Sys.setenv, stats::setNames(value, sub("=.*", "", pair)))
     }
     Sys.unsetenv("R_PROFILE_USER")
     if (nzchar(Sys.getenv("SANDBOXD_AGAIN"))) { # R itself is to find the environment when it starts
@@ -44,10 +45,12 @@ local({
     define("commandArgs", function(trailingOnly = FALSE)
         if (trailingOnly) args else c(command, if (length(args)) c("--args", args)))
 
-    expressions <- tryCatch(parse(program, keep.source = TRUE), error = function(error) {
-        cat("Error: ", conditionMessage(error), "\nExecution halted\n", sep = "", file = stderr())
-        quit("no", 1L)
-    })
+    expressions <- tryCatch(parse(program, keep.source = TRUE), error = function(error) NULL)
+    if (is.null(expressions)) { # R runs what stands before the error, and says what it is
+        file.copy(program, script, overwrite = TRUE)
+        unlink(script)
+        return(invisible())
+    }
     places <- attr(expressions, "srcref")
     # A function is printed without its text, which Rscript does not keep.
     without_text <- function(code) {
@@ -68,7 +71,8 @@ local({
     writeLines(names, script)
     unlink(script)
 
-    # R has said what is wrong; this adds where.
+    # R has said what is wrong; this adds where. R then leaves the functions under way, and
+    # ends since there is nothing more that it is to do at an error.
     options(error = as.call(list(function() {
         calls <- sys.calls()
         for (i in rev(seq_along(calls))) {
@@ -78,8 +82,7 @@ local({
             where <- paste0(attr(place, "srcfile")$filename, "#", place[1L])
             cat(paste(c(call, "at", where), collapse = " "), "\n", sep = "", file = stderr())
         }
-        cat("Execution halted\n", file = stderr())
-        quit("no", 1L, runLast = FALSE)
+        options(error = NULL)
     })))
-})
+}, new.env(parent = baseenv()))
 rm(package)

@@ -128,10 +128,10 @@ def test_r_runs_at_top_level_and_prints_what_is_visible(client: Client) -> None:
     )
 
 
-def test_r_shows_where_a_program_cannot_be_parsed(client: Client) -> None:
-    result = client.run("r", "x <- 1\nif x\n")
-    assert result.exit_code == 1
-    assert "/sandbox/main.R:2:4: unexpected symbol" in text(result)
+def test_r_runs_what_stands_before_an_error_of_syntax_and_says_what_it_is(client: Client) -> None:
+    result = client.run("r", "x <- 1\nx\nif x\n")
+    assert (result.stdout, result.exit_code) == ("[1] 1\n", 1)
+    assert result.stderr == 'Error: unexpected symbol in "if x"\nExecution halted\n'
 
 
 def test_sqlite_binds_arguments_and_uses_a_database_that_is_laid(client: Client) -> None:

@@ -64,6 +64,7 @@ LUA_SYNTAX = "lua5.4: /sandbox/main.lua:3: '=' expected near 'x'\n"
 TSC = "main.ts(3,5): error TS2304: Cannot find name 'foo'.\n"
 SQLITE = "Parse error near line 2: no such table: nope\n"
 R = "Error in f(0) : object 'y' not found\nCalls: f\nExecution halted\n"
+R_SYNTAX = "Error: unexpected ')' in:\n\"x; f(1)\ny <- f(2))\"\nExecution halted\n"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,7 @@ R = "Error in f(0) : object 'y' not found\nCalls: f\nExecution halted\n"
         ("typescript", TSC, Category.COMPILE_ERROR, "TS2304", Location("main.ts", 3, 5), "nowhere"),
         ("sql", SQLITE, Category.EXCEPTION, "Parse error", Location("main.sql", 2), "`nope`"),
         ("r", R, Category.EXCEPTION, "error", None, "did not catch"),
+        ("r", R_SYNTAX, Category.SYNTAX_ERROR, "syntax error", None, ""),
     ],
 )
 def test_an_error_is_read_by_its_form(

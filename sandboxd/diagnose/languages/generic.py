@@ -107,6 +107,11 @@ _FORMS = (
         Category.EXCEPTION,
     ),
     # R
+    _form(
+        r"^Error: (?P<message>unexpected (?:[\w ]+|'.+?'))(?: in:?(?: \".*)?)?$",
+        Category.SYNTAX_ERROR,
+        "syntax error",
+    ),
     _form(r"^Error(?: in .*?)? ?: *(?:\n *)?(?P<message>.*)", Category.EXCEPTION, "error"),
     # Whoever else says where it was
     _form(
