@@ -1,6 +1,7 @@
 # Waits for the message, compiles the program ($1) with all sources beside it and becomes
-# it. The options are those that the image's precompiled headers were made with; gold
-# links in a third of the usual time.
+# it. The compilers have no options but what says where things are, so that a program is
+# told of, and does, what it does with `cc main.c`; C++ is that of 2020, as the image's
+# precompiled headers are.
 program=/sandbox/$1
 unset PWD # is this shell's own
 echo >&4
@@ -9,12 +10,12 @@ exec 3<&-
 
 # Each source in its own language: g++ alone would take all of them for C++.
 compile_c() {
-    gcc @/sandboxd/c.options -Wall -iquote /sandbox -iquote /sandbox/include "$@"
+    gcc -iquote /sandbox -iquote /sandbox/include "$@"
 }
 compile_cpp() {
-    g++ @/sandboxd/cpp.options -Wall -iquote /sandbox -iquote /sandbox/include "$@"
+    g++ -std=gnu++20 -iquote /sandbox -iquote /sandbox/include "$@"
 }
-link='-fuse-ld=gold -o /tmp/main /sandboxd/lines.o'
+link='-o /tmp/main /sandboxd/lines.o'
 
 # Names, as a compiler reads them from a file. A source that another one includes is a part
 # of that.

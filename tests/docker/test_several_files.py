@@ -146,7 +146,7 @@ def test_all_files_of_a_program_are_built(client: Client, name: str) -> None:
     [
         ("go", GO_MAIN, {"util.go": GO_ADD.replace("a +", "c +")}, "./util.go:3:33: undefined: c"),
         ("go", GO_EMBEDS, {"other.txt": ""}, "pattern words.txt: no matching files found"),
-        ("c", C_MAIN, {"util.h": C_HEADER}, "undefined reference to 'add'"),
+        ("c", C_MAIN, {"util.h": C_HEADER}, "undefined reference to `add'"),
         (
             "cpp",
             CPP_MAIN,
