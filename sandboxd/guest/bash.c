@@ -164,7 +164,7 @@ static void set_arguments(const char *fields, const char *end)
 
 static char frame[] = "cells"; /* all that Bash has to undo since a piece began */
 static sigjmp_buf piece;       /* where its end is awaited */
-static bool runs;
+static bool runs, ran; /* a piece, and something of it */
 static int depth; /* of a script's own commands in what `set -x` shows */
 static pid_t shell;
 
@@ -201,12 +201,14 @@ static bool execute_next(void)
 	COMMAND *command;
 
 	if (parse_command() != 0) {
+		ran = true;
 		last_command_exit_value = EX_BADUSAGE;
 		return false;
 	}
 	command = global_command;
 	global_command = NULL;
 	if (command) {
+		ran = true;
 		add_unwind_protect(dispose_command, command);
 		last_command_exit_value = execute_command(command);
 		run_unwind_frame(frame);
@@ -231,8 +233,10 @@ static bool evaluate(char *text, const char *name)
 	jump = (enum jump)sigsetjmp(top_level, 0);
 	memcpy(&piece, &top_level, sizeof(piece));
 	ends = jump != NOT_JUMPED && jump != DISCARD;
-	if (jump != NOT_JUMPED)
+	if (jump != NOT_JUMPED) {
+		ran = true;
 		unwind();
+	}
 	if (!ends)
 		while (execute_next())
 			;
@@ -291,15 +295,17 @@ static void mind_interrupts(bool mind)
 	sigprocmask(mind ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
 }
 
+/* The status stays with the shell, but a piece of which nothing ran has not failed. */
 static int run_piece(size_t run, char *code)
 {
 	/* A shell that reads a script would end at once. */
 	if (!signal_is_trapped(SIGINT))
 		set_signal_handler(SIGINT, sigint_sighandler);
-	last_command_exit_value = read_but_dont_execute = just_one_command = 0;
+	read_but_dont_execute = just_one_command = 0;
 	mind_interrupts(true);
 	tell_begin(run);
 	runs = true;
+	ran = false;
 	if (evaluate(code, SCRIPT))
 		leave();
 	runs = false;
@@ -307,7 +313,7 @@ static int run_piece(size_t run, char *code)
 	if (getpid() != shell)
 		_exit(last_command_exit_value); /* a child of the shell's came this far */
 	unlink_fifo_list();
-	return last_command_exit_value;
+	return ran ? last_command_exit_value : 0;
 }
 
 static int serve(WORD_LIST *arguments)
