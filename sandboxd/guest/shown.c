@@ -15,7 +15,10 @@
 
 #define UPTIME "%lld.%02ld 0.00\n"
 
-enum { CPUINFO_ROOM = 16384 }; /* of one processor */
+enum {
+	CPUINFO_ROOM = 16384, /* of one processor */
+	LINE_ROOM = 64,
+};
 
 static void write_processor(FILE *out, char *text, long number, long cpus)
 {
@@ -130,15 +133,6 @@ static void write_processors(FILE *out, const struct limits *limits)
 		fputs("0\n", out);
 }
 
-static void write_kernel(FILE *out, const struct limits *limits)
-{
-	struct utsname name;
-
-	(void)limits;
-	if (uname(&name) == 0)
-		fprintf(out, "%s\n", name.release);
-}
-
 static void write_host(FILE *out, const struct limits *limits)
 {
 	struct utsname name;
@@ -156,41 +150,30 @@ static void write_hosts(FILE *out, const struct limits *limits)
 	write_host(out, limits);
 }
 
-static void write_line_of(FILE *out, const char *path)
+/* What the kernel says, if anything; nothing is covered where the guest is. */
+static void read_line(const char *path, char line[LINE_ROOM])
 {
-	char line[64];
-	FILE *real = fopen(path, "re");
+	char source[LINE_ROOM];
+	FILE *real;
 
-	if (!real)
-		return;
-	if (fgets(line, sizeof(line), real))
-		fputs(line, out);
-	fclose(real);
+	snprintf(source, sizeof(source), "/%s", path);
+	real = fopen(source, "re");
+	if (!real || !fgets(line, LINE_ROOM, real))
+		line[0] = '\0';
+	if (real)
+		fclose(real);
 }
 
-/* Another: the machine's own would tell that two containers are on the same one. */
+/* Another: the machine's own would tell that two containers are on the same one. It stays
+ * the same for as long as the container is up. */
 static void write_boot(FILE *out, const struct limits *limits)
 {
-	(void)limits;
-	write_line_of(out, "/proc" UUID);
-}
+	static char id[LINE_ROOM];
 
-static void write_system(FILE *out, const struct limits *limits)
-{
 	(void)limits;
-	write_line_of(out, "/proc/sys/kernel/ostype");
-}
-
-static void write_backlog(FILE *out, const struct limits *limits)
-{
-	(void)limits;
-	write_line_of(out, "/proc/sys/net/core/somaxconn");
-}
-
-static void write_overcommit(FILE *out, const struct limits *limits)
-{
-	(void)limits;
-	write_line_of(out, "/proc/sys/vm/overcommit_memory");
+	if (!id[0])
+		read_line("proc" UUID, id);
+	fputs(id, out);
 }
 
 static void write_nothing(FILE *out, const struct limits *limits)
@@ -207,7 +190,7 @@ static const char *const folders[] = {
 
 static const struct {
 	const char *path;
-	void (*write)(FILE *out, const struct limits *limits);
+	void (*write)(FILE *out, const struct limits *limits); /* NULL: as the kernel has it */
 } files[] = {
 	{"nothing", write_nothing},
 	{"hosts", write_hosts},
@@ -219,12 +202,12 @@ static const struct {
 	{"proc/vmstat", write_vmstat},
 	{"proc/swaps", write_swaps},
 	{"proc/sys/kernel/hostname", write_host},
-	{"proc/sys/kernel/osrelease", write_kernel},
-	{"proc/sys/kernel/ostype", write_system},
+	{"proc/sys/kernel/osrelease", NULL},
+	{"proc/sys/kernel/ostype", NULL},
 	{"proc/sys/kernel/random/boot_id", write_boot},
 	{"proc" UUID, write_nothing}, /* the kernel's own is mounted there */
-	{"proc/sys/net/core/somaxconn", write_backlog},
-	{"proc/sys/vm/overcommit_memory", write_overcommit},
+	{"proc/sys/net/core/somaxconn", NULL},
+	{"proc/sys/vm/overcommit_memory", NULL},
 	{"sys/devices/system/cpu/online", write_processors},
 	{"sys/devices/system/cpu/possible", write_processors},
 	{"sys/devices/system/cpu/present", write_processors},
@@ -232,14 +215,21 @@ static const struct {
 
 static int write_one(int folder, size_t index, const struct limits *limits)
 {
-	int fd = openat(folder, files[index].path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0444);
+	const char *path = files[index].path;
+	char line[LINE_ROOM];
+	int fd = openat(folder, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0444);
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 
 	if (!out) {
 		close_fd(&fd);
 		return -1;
 	}
-	files[index].write(out, limits);
+	if (files[index].write) {
+		files[index].write(out, limits);
+	} else {
+		read_line(path, line);
+		fputs(line, out);
+	}
 	return fclose(out) == 0 ? 0 : -1;
 }
 

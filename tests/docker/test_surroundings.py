@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -109,9 +110,11 @@ PROCESSORS = {
 
 @pytest.fixture(scope="module")
 def generous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A daemon that lets a run have two processors."""
+    """A daemon that lets a run have two processors, and all runs of sh the same container."""
     daemon = RunningDaemon(tmp_path_factory.mktemp("generous"))
-    daemon.config.write_text("[pool]\nmin = 0\n[limits.max]\ncpus = 2.0\n")
+    daemon.config.write_text(
+        "[pool]\nmin = 0\n[limits.max]\ncpus = 2.0\n[languages.sh]\nmin = 1\nmax = 1\n"
+    )
     with daemon, daemon.client() as client:
         yield client
 
@@ -140,6 +143,20 @@ def test_there_is_as_much_memory_as_the_run_may_use(client: Client, way: str) ->
     assert client.run(*MEMORY[way]).stdout == "512\n"
     assert client.run(*MEMORY[way], limits=Limits(memory="256MiB")).stdout == "256\n"
     assert client.run(*MEMORY[way]).stdout == "512\n"
+
+
+def test_a_machine_has_booted_once_whatever_its_runs_may_use(generous: Client) -> None:
+    code = "cat /proc/sys/kernel/random/boot_id"
+    results = [generous.run("sh", code, limits=Limits(cpus=cpus)) for cpus in (1.0, 2.0, 1.0)]
+    assert len({result.container.id for result in results}) == 1
+    (boot,) = {text(result) for result in results}
+    assert boot.strip() != Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert len(boot) == len("00000000-0000-0000-0000-000000000000\n")
+
+
+@pytest.mark.parametrize("name", ["kernel/ostype", "kernel/osrelease", "vm/overcommit_memory"])
+def test_what_the_kernel_says_of_itself_is_told_as_it_is(client: Client, name: str) -> None:
+    assert text(client.run("sh", f"cat /proc/sys/{name}")) == Path("/proc/sys", name).read_text()
 
 
 def test_processes_can_be_listed(client: Client) -> None:
