@@ -62,8 +62,6 @@ def receive():
         understand(message.read())
     if AGAIN in os.environ:
         os.execv(sys.executable, [*COMMAND, *sys.argv[1:]])  # noqa: S606 - itself
-    if os.environ.pop(SESSION, None) is None:
-        os.close(NOTE)
 
 
 def understand(message):
@@ -159,7 +157,7 @@ def exit_status(code):
     if code is None:
         return 0
     if isinstance(code, int):
-        return code & 0xFF
+        return code & 0xFF if abs(code) < 1 << 63 else 0xFF
     print(code, file=sys.stderr)
     return 1
 
@@ -237,10 +235,12 @@ if os.environ.pop(AGAIN, None) is None:
     receive()
 else:
     open_streams()
-    if os.environ.pop(SESSION, None) is None:
-        os.close(NOTE)
 sys.path[:0] = [FOLDER] * beside
 KNOWN = len(sys.modules)  # what comes later is behind these
+if os.environ.pop(SESSION, None) is None:
+    os.close(NOTE)
+else:
+    sys.modules["runner"] = sys.modules[__name__]  # for the driver alone, which removes it
 sys.argv[0] = PROGRAM
 sys.orig_argv = [COMMAND[0], *sys.argv]
 leave(execute())

@@ -25,6 +25,7 @@ ENDS = [
     End("python", "x = 6; import sys; sys.exit(3)", 3),
     End("python", "x = 6; exit()", 0),
     End("python", "x = 6; raise SystemExit('why')", 1),
+    End("python", "x = 6; raise SystemExit(2**70)", 255),
     End("python", "x = 6; 1 / 0", 1),
     End("javascript", "x = 6; process.exit(3); console.log('never')", 3),
     End("javascript", "x = 6; process.exit()", 0),

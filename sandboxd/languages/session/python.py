@@ -7,5 +7,6 @@ if __name__ == "__main__":  # and not a child of multiprocessing, which runs thi
     sys.path.insert(0, "/sandboxd/session")
     from _notebook.session import Session
 
+    del sys.modules["runner"]  # python.py, which started this: no module of a program either
     sys.path[0] = "/sandbox"
     Session().serve()

@@ -18,6 +18,8 @@ import signal
 import sys
 import types
 
+from runner import exit_status
+
 from . import errors, output, show
 
 STDIN, NOTE, PRIVATE = 0, 4, 10
@@ -216,15 +218,6 @@ def begins_tasks(tree, last):
             called.add(getattr(node.func, "attr", None) or node.func.id)
         waiting += ast.iter_child_nodes(node)
     return bool(called & BEGINS_TASKS) and not called & BRINGS_A_LOOP
-
-
-def exit_status(code):
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return code & 0xFF
-    print(code, file=sys.stderr)
-    return 1
 
 
 def cut(text):
