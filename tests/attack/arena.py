@@ -24,6 +24,7 @@ from sandboxd_client.protocol import Base64
 from tests.attack.compiled import compiled
 from tests.attack.probe import C, Outcome, Probe
 from tests.support.daemon import RunningDaemon, eventually
+from tests.support.images import make_images
 
 POOLS = {"python": 2, "bash": 2, "javascript": 1, "ruby": 1, "sh": 1, "go": 1}
 """Containers of each language: as many at any time as are ready when nobody asks."""
@@ -34,7 +35,7 @@ _CONNECTIONS = 2
 """Of the client's: one for a run, and one to ask something meanwhile."""
 _KEPT_ALIVE = 2
 """Connections to the engine that the daemon keeps for a while, for the next call."""
-_SETTLES = 10.0
+_SETTLES = 30.0
 _CHUNK = 1 << 20
 
 _BESIDE = """
@@ -87,6 +88,7 @@ class Arena:
         self.places: dict[str, str] = {}
 
     def __enter__(self) -> Self:
+        make_images(POOLS, self.daemon.config)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.daemon)
             self.client = stack.enter_context(self.daemon.client())

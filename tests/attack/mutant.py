@@ -23,6 +23,7 @@ from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.guest import BINARIES, SOURCES
 from sandboxd.languages import BUILTIN, load
 from tests.support.daemon import RunningDaemon, eventually
+from tests.support.images import make_images
 
 _FLAG = "-DTEARDOWN_OFF"
 
@@ -73,6 +74,7 @@ def images(folder: Path, languages: Sequence[str]) -> Iterator[None]:
     """The languages' images with the mutant in them, by the names that its daemon will look
     for: these go by the guest's bytes. They are removed in the end."""
     build(folder)
+    make_images(languages)
     made = []
     try:
         for language in map(load(BUILTIN).find, languages):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from sandboxd_client import AsyncClient, Client
 from tests.support.daemon import RunningDaemon
+from tests.support.images import make_images
 from tests.support.programs import MORE
 
 
@@ -45,11 +44,7 @@ def more_languages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     """With the images that are made on demand, one after the other."""
     running = RunningDaemon(tmp_path_factory.mktemp("more"))
     running.config.write_text("[pool]\nmin = 0\n")
-    command = [sys.executable, "-m", "sandboxd", "--config", str(running.config)]
     for language in MORE:
-        built = subprocess.run(
-            [*command, "images", "build", language], capture_output=True, text=True, check=False
-        )
-        assert built.returncode == 0, built.stderr
+        make_images([language], running.config)
     with running:
         yield running

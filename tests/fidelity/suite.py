@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from tests.fidelity import bare, sandboxed
 from tests.fidelity.corpus import Case, Corpus, Program
 from tests.fidelity.outcome import Outcome, differences, named, unlike_its_name, with_meant
 from tests.support.daemon import RunningDaemon
+from tests.support.images import make_images
 
 _CHUNK = 15
 """Programs that one bare container runs one after the other."""
@@ -35,12 +34,7 @@ class Verdict(NamedTuple):
 def daemon(folder: Path, languages: Iterable[str]) -> Iterator[RunningDaemon]:
     """One of the suite's own, once the languages' images are there."""
     running = RunningDaemon(folder)
-    command = [sys.executable, "-m", "sandboxd", "--config", str(running.config)]
-    built = subprocess.run(
-        [*command, "images", "build", *languages], capture_output=True, text=True, check=False
-    )
-    if built.returncode != 0:
-        raise RuntimeError(built.stderr)
+    make_images(languages, running.config)
     with running:
         yield running
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from sandboxd.engine import host
 from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.languages import BUILTIN, load
 from tests.support.daemon import RunningDaemon, eventually
+from tests.support.images import make_images
 
 STANDARD = ("bash", "go", "javascript", "python", "ruby", "sh")
 _PREFIX = "sandboxd-engine-"
@@ -272,8 +272,7 @@ def _copy_images(languages: Sequence[str], target: str) -> None:
     """From this host's engine, where they are made first if they are missing."""
     known = load(BUILTIN / "none")
     tags = [image_tag(Wanted(known.find(name))) for name in languages]
-    make = [sys.executable, "-m", "sandboxd", "images", "build", *languages]
-    subprocess.run(make, check=True, capture_output=True)
+    make_images(languages)
     with subprocess.Popen(["docker", "save", *tags], stdout=subprocess.PIPE) as saving:
         load_them = ["docker", "--host", target, "load", "--quiet"]
         subprocess.run(load_them, stdin=saving.stdout, check=True, stdout=subprocess.DEVNULL)
