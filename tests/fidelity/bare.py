@@ -1,5 +1,5 @@
 """Programs in the same image without the sandbox: `docker run --network none`, the bare
-interpreter, and the limits that a run has by default.
+interpreter, and the limits that a run has by default but for its time.
 
 What a program does there is kept with the image's tag, since it can only change with
 the image, the program, or what stands in this folder on how it is run.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from sandboxd.config import LimitsConfig
+from sandboxd.config import LimitsConfig, LimitValues, MaximumValues
 from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.run.limits import resolve, to_limits
 from sandboxd_client.protocol import EffectiveLimits
@@ -39,7 +39,9 @@ _ENVIRONMENT = {
     "TMPDIR": "/tmp",
 }
 _TMPFS = "rw,exec,nosuid,nodev,mode=1777"
-_CONFIG = LimitsConfig()
+TIMEOUT = 120.0
+"""Seconds, unless a program has its own: compilers are slow where all run at once."""
+_CONFIG = LimitsConfig(LimitValues(timeout=TIMEOUT), MaximumValues(timeout=TIMEOUT))
 
 
 def outcomes(language: str, corpus: Corpus, programs: Sequence[Program]) -> list[Outcome]:

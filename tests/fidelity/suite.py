@@ -34,6 +34,8 @@ class Verdict(NamedTuple):
 def daemon(folder: Path, languages: Iterable[str]) -> Iterator[RunningDaemon]:
     """One of the suite's own, once the languages' images are there."""
     running = RunningDaemon(folder)
+    limits = f"timeout = {bare.TIMEOUT}\n"
+    running.config.write_text(f"[limits.default]\n{limits}[limits.max]\n{limits}")
     make_images(languages, running.config)
     with running:
         yield running
