@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -98,6 +99,21 @@ static void kill_all(int control)
 		fail(control, "kill what is left");
 }
 
+/* The kernel would free it too, but some time after its namespace is gone: until then the
+ * next program would be killed for the memory. */
+static void free_shared_memory(int control)
+{
+	struct shmid_ds told;
+	int last = shmctl(0, SHM_INFO, &told);
+
+	for (int i = 0; i <= last; i++) {
+		int id = shmctl(i, SHM_STAT, &told); /* of most of them there is none */
+
+		if (id >= 0 && shmctl(id, IPC_RMID, NULL) < 0)
+			fail(control, "free shared memory");
+	}
+}
+
 /* What outlives processes without being a file takes memory that nobody could give back. */
 static void renew_ipc(int control)
 {
@@ -119,6 +135,8 @@ static void finish(int control, struct life *life, int status)
 			pid = reap_one(life, NULL, 0);
 		while (pid > 0 || errno == EINTR);
 	}
+	if (TEARDOWN && life->namespaces)
+		free_shared_memory(control);
 	if (life->kept && life->namespaces)
 		renew_ipc(control);
 	report.cpu_us = life->cpu_us;
