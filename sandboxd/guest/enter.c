@@ -73,17 +73,16 @@ static long drop_privileges(struct entrance *entrance)
 	struct sock_fprog filter = {.len = entrance->filter_length,
 				    .filter = (struct sock_filter *)entrance->filter};
 
-	/* Past the last capability of this kernel the answer is EINVAL. */
-	for (long cap = 0; CALL2(SYS_prctl, PR_CAPBSET_READ, cap) >= 0; cap++) {
-		long held = CALL2(SYS_prctl, PR_CAPBSET_READ, cap);
+	long held, cleared;
 
+	/* Past the last capability of this kernel the answer is EINVAL. */
+	for (long cap = 0; (held = CALL2(SYS_prctl, PR_CAPBSET_READ, cap)) >= 0; cap++)
 		if (held > 0)
 			MUST("empty the bounding set", CALL2(SYS_prctl, PR_CAPBSET_DROP, cap));
-	}
+	cleared = CALL5(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	/* Where there is no such set, as in gVisor, nothing can be in it. */
-	if (CALL5(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != -EINVAL)
-		MUST("clear ambient capabilities",
-		     CALL5(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+	if (cleared != -EINVAL)
+		MUST("clear ambient capabilities", cleared);
 	MUST("drop capabilities", CALL2(SYS_capset, &header, none));
 	MUST("no_new_privs", CALL5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	MUST("install the filter",

@@ -72,6 +72,7 @@ enum {
 	GO_HOLD = 2,  /* keep the work folder after EXIT, until RELEASE */
 	GO_NOTES = 4, /* the program goes on talking in notes: there is no limit to them */
 	GO_KEEP = 8,  /* its box outlives it, with all files, for AGAIN; and is used by nobody else */
+	GO_WHOLE = 16, /* its output is wanted at its end: what comes shortly before goes with that */
 };
 
 struct __attribute__((packed)) go {

@@ -20,7 +20,7 @@ OUTPUT_FLOOD = 64
 _HEADER = struct.Struct("<IB")
 _GO = struct.Struct("<IQB")
 _SIZE = struct.Struct("<Q")
-_STDIN, _HOLD, _NOTES, _KEEP = 1, 2, 4, 8
+_STDIN, _HOLD, _NOTES, _KEEP, _WHOLE = 1, 2, 4, 8, 16
 _VERDICT = struct.Struct("<BiiQQQQQI")
 _PUT = struct.Struct("<BHQ")
 _PUT_MODE, _PUT_AT = 1, 2
@@ -154,14 +154,18 @@ def encode_go(
     hold: bool = False,
     notes: bool = False,
     keep: bool = False,
+    whole: bool = False,
 ) -> bytes:
     """The frame that begins a run.
 
     The timeout is in seconds; with `hold` its files can be had after its end, until
     RELEASE; with `notes` there is no limit to what it notes; with `keep` its box outlives
-    it, and AGAIN begins another interpreter there.
+    it, and AGAIN begins another interpreter there; with `whole` output may wait some
+    milliseconds for the end of the run.
     """
-    flags = _STDIN * stdin | _HOLD * hold | _NOTES * notes | _KEEP * keep
+    flags = (
+        _STDIN * stdin | _HOLD * hold | _NOTES * notes | _KEEP * keep | _WHOLE * whole
+    )
     return encode(Command.GO, _GO.pack(max(1, round(timeout * 1000)), output_limit, flags))
 
 

@@ -39,6 +39,7 @@ uint64_t now_us(void)
 
 void send_event(enum event type, const void *payload, size_t length)
 {
+	guest.whole_us = 0;
 	if (!outbox_add(&guest.outbox, type, payload, length))
 		abort();
 }
@@ -67,15 +68,29 @@ static bool gathers(void)
 	return guest.state == RUNNING && guest.note_used == 0 && now_us() < guest.gather_us;
 }
 
+/* Each piece that is sent on wakes all who pass it on. */
+static bool holds_back(void)
+{
+	return guest.outbox.used > 0 && guest.outbox.used < FRAME_PAYLOAD_MAX / 2 &&
+	       now_us() < guest.whole_us;
+}
+
+static uint64_t sooner(uint64_t one, uint64_t other)
+{
+	return one == 0 || (other > 0 && other < one) ? other : one;
+}
+
 /* Until something must be done though nothing happens; NULL: that is not known. */
-static struct timespec *time_left(struct timespec *left, bool gathering)
+static struct timespec *time_left(struct timespec *left, bool gathering, bool holding)
 {
 	uint64_t now = now_us();
 	uint64_t until = guest.deadline_us;
 	uint64_t us;
 
-	if (gathering && (until == 0 || guest.gather_us < until))
-		until = guest.gather_us;
+	if (gathering)
+		until = sooner(until, guest.gather_us);
+	if (holding)
+		until = sooner(until, guest.whole_us);
 	if (until == 0)
 		return NULL;
 	us = now < until ? until - now : 0;
@@ -92,11 +107,12 @@ static void wait_and_serve(int signals)
 	bool inputs = guest.input.used > 0 || guest.input.ends;
 	size_t late = guest.streams.late_used;
 	bool gathering = gathers();
+	bool holding = holds_back();
 	bool prints = room && guest.state != STARTING && !gathering;
 	struct timespec left;
 	struct pollfd fds[POLLED + LATE_PIPES] = {
 		[DAEMON] = {STDIN_FILENO, POLLIN, 0},
-		[DAEMON_OUT] = {guest.outbox.used ? STDOUT_FILENO : -1, POLLOUT, 0},
+		[DAEMON_OUT] = {guest.outbox.used && !holding ? STDOUT_FILENO : -1, POLLOUT, 0},
 		[SIGNALS] = {signals, POLLIN, 0},
 		[CONTROL] = {guest.child.control, POLLIN, 0},
 		[TEMPLATE] = {guest.template.socket, POLLIN, 0},
@@ -111,7 +127,7 @@ static void wait_and_serve(int signals)
 	for (size_t i = 0; i < late; i++)
 		fds[POLLED + i] = (struct pollfd){guest.streams.late[i], POLLIN, 0};
 
-	if (ppoll(fds, POLLED + late, time_left(&left, gathering), NULL) < 0 && errno != EINTR)
+	if (ppoll(fds, POLLED + late, time_left(&left, gathering, holding), NULL) < 0 && errno != EINTR)
 		fatal("poll: %s", strerror(errno));
 	if (fds[DAEMON_OUT].revents && outbox_flush(&guest.outbox, STDOUT_FILENO) < 0)
 		exit(EXIT_FAILURE); /* nobody to talk to */

@@ -17,6 +17,7 @@ enum {
 	STDIN_WINDOW = 262144, /* what the daemon may send ahead of CREDIT */
 	NOTE_LIMIT = 65536,    /* bytes a run that did not ask for more; the rest is thrown away */
 	GATHER_US = 500,       /* less than what two streams' writes may be apart to keep their order */
+	WHOLE_US = 5000,       /* what is wanted at the end waits so long for it: most programs are quicker */
 	GATHERED_BYTES = 4096, /* a larger read is no line, and is followed by the next at once */
 	OUTPUT_FLOOD = 64,     /* times the output limit, then the run is ended */
 	TEARDOWN_MS = 10000,   /* a namespace that outlives its kill by this is given up */
@@ -73,6 +74,7 @@ struct guest {
 	uint64_t started_us;
 	uint64_t deadline_us; /* 0: none */
 	uint64_t gather_us;   /* until then output is left in its pipes */
+	uint64_t whole_us;    /* until then it is left in the outbox */
 	uint64_t noted;
 	size_t note_used;    /* of one that waits until what was written before it is sent: */
 	uint64_t ahead[2];   /* so much of either stream */

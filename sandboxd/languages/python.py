@@ -5,11 +5,11 @@ This one is started once, imports what its arguments name, and never has a byte 
 a program. A fork waits in namespaces of its own until there is a program for it.
 """
 
+import _signal  # signal itself has an enum of them, which each fork would copy
 import atexit
 import gc
 import io
 import os
-import signal
 import sys
 import time
 
@@ -19,7 +19,7 @@ FOLDER = "/sandbox"
 PROGRAM = "/sandbox/main.py"
 SESSION = "SANDBOXD_SESSION"  # set for a driver of sessions, which goes on with its notes
 AGAIN = "SANDBOXD_AGAIN"  # set where Python itself is to find the environment at its start
-INTERRUPTED = -signal.SIGINT
+INTERRUPTED = -_signal.SIGINT
 
 forgotten = []  # freed in a fork, every page that they lie on would be copied
 
@@ -186,8 +186,8 @@ def leave(status):
         status = status or 120
     finally:
         if status == INTERRUPTED:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGINT)
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+            os.kill(os.getpid(), _signal.SIGINT)
         os._exit(status)
 
 

@@ -77,6 +77,7 @@ def encode_go(request: RunRequest, limits: EffectiveLimits) -> bytes:
         limits.output,
         stdin=request.stdin is not None or request.stdin_streamed,
         hold=bool(request.outputs),
+        whole=not request.stream,
     )
 
 

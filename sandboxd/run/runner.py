@@ -346,6 +346,9 @@ class Runner:
         self._output_bytes += written
         # Behind the answer: whoever waits for it need not wait for this.
         asyncio.get_running_loop().call_soon(self._remember, plan, result, written)
+
+    def _remember(self, plan: Plan, result: RunResult, output_bytes: int) -> None:
+        request = plan.request
         _log.info(
             "run ended",
             run=result.run,
@@ -357,9 +360,6 @@ class Runner:
             ran=round(result.duration, 4),
             queued=round(result.timings.queued, 4),
         )
-
-    def _remember(self, plan: Plan, result: RunResult, output_bytes: int) -> None:
-        request = plan.request
         summary = RunSummary(
             run=result.run,
             language=result.language,

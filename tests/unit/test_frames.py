@@ -99,6 +99,12 @@ def test_go_is_what_the_guest_reads(stdin: bool) -> None:
     assert payload[-1] & 1 == stdin
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_nobody_reads_before_the_end_may_wait_for_it(whole: bool) -> None:
+    ((_, payload),) = read_all([frames.encode_go(1.5, 1, stdin=False, whole=whole)])
+    assert payload[-1] == 16 * whole
+
+
 def test_a_timeout_below_a_millisecond_is_not_none_at_all() -> None:
     ((_, payload),) = read_all([frames.encode_go(0.0001, 1, stdin=False)])
     assert struct.unpack_from("<I", payload) == (1,)
