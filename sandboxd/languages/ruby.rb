@@ -11,11 +11,14 @@ proc do # whose variables no program sees
     ARGV.concat(fields.shift(count.to_i))
     fields.each { |pair| pair.split("=", 2).then { |name, value| ENV[name] = value } }
     # Ruby itself is to find the environment when it starts.
-    exec("ruby", "-r#{__FILE__}", $0, *ARGV, 4 => 4) if ENV["SANDBOXD_AGAIN"]
+    exec("ruby", "-r#{__FILE__}", "-rleave", $0, *ARGV, 4 => 4) if ENV["SANDBOXD_AGAIN"]
     program.rewind # its first byte was read when there was no program yet
   end
   ENV.delete("SANDBOXD_SESSION") ? note.autoclose = false : note.close # as a session goes on with it
   $stdout.sync = true # a line is seen when it is printed, as at a terminal
-  # Ruby enters this file there when it is left.
-  TracePoint.new(:line) { |first| first.disable; $LOADED_FEATURES.delete(__FILE__) }.enable
+  # Ruby enters this file there when it is left, and then asks for `leave`, by this.
+  define_singleton_method(:require) do |_|
+    singleton_class.remove_method(:require)
+    $LOADED_FEATURES.delete(__FILE__)
+  end
 end.call
