@@ -187,6 +187,11 @@ ASKING = {
     "python": ("name = input('na' + 'me? ')", "print('hel' + 'lo', name)"),
     "ruby": ("print 'na' + 'me? '; name = gets.chomp", "puts 'hel' + 'lo ' + name"),
     "bash": ("printf 'na''me? '; read name", "echo 'hel''lo' $name"),
+    "javascript": (
+        "process.stdout.write('na' + 'me? ');"
+        " const name = await new Promise((told) => process.stdin.once('data', told))",
+        "console.log('hel' + 'lo', String(name))",
+    ),
 }
 
 
