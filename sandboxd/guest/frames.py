@@ -163,9 +163,7 @@ def encode_go(
     it, and AGAIN begins another interpreter there; with `whole` output may wait some
     milliseconds for the end of the run.
     """
-    flags = (
-        _STDIN * stdin | _HOLD * hold | _NOTES * notes | _KEEP * keep | _WHOLE * whole
-    )
+    flags = _STDIN * stdin | _HOLD * hold | _NOTES * notes | _KEEP * keep | _WHOLE * whole
     return encode(Command.GO, _GO.pack(max(1, round(timeout * 1000)), output_limit, flags))
 
 

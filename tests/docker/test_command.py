@@ -183,15 +183,15 @@ def test_a_signal_is_the_programs_to_handle(daemon: RunningDaemon, name: str) ->
         assert process.wait() == 7
 
 
+ASK_IN_JAVASCRIPT = (
+    "process.stdout.write('na' + 'me? ');"
+    " const name = await new Promise((told) => process.stdin.once('data', told))"
+)
 ASKING = {
     "python": ("name = input('na' + 'me? ')", "print('hel' + 'lo', name)"),
     "ruby": ("print 'na' + 'me? '; name = gets.chomp", "puts 'hel' + 'lo ' + name"),
     "bash": ("printf 'na''me? '; read name", "echo 'hel''lo' $name"),
-    "javascript": (
-        "process.stdout.write('na' + 'me? ');"
-        " const name = await new Promise((told) => process.stdin.once('data', told))",
-        "console.log('hel' + 'lo', String(name))",
-    ),
+    "javascript": (ASK_IN_JAVASCRIPT, "console.log('hel' + 'lo', String(name))"),
 }
 
 
