@@ -127,9 +127,12 @@ static void open_streams(const char *name)
 		int fd;
 
 		snprintf(path, sizeof(path), "%s.%d", name, number);
-		fd = open(path, flags[number] | O_CLOEXEC);
-		if (fd >= 0 && (dup2(fd, number) < 0 || close(fd) < 0 ||
-				(unlink(path) < 0 && errno != ENOENT)))
+		fd = open(path, flags[number]);
+		if (fd < 0)
+			continue;
+		/* Where a piece has closed its own, this one is that number already. */
+		if ((fd != number && (dup2(fd, number) < 0 || close(fd) < 0)) ||
+		    (unlink(path) < 0 && errno != ENOENT))
 			exit_shell(EXIT_FAILURE);
 	}
 }

@@ -100,11 +100,12 @@ void streams_make(const char *name)
 	}
 }
 
-static bool has_writer(int fd)
+/* By a writer that is there, or by one that has written and is gone. */
+static bool is_opened(int fd)
 {
 	struct pollfd end = {fd, POLLIN, 0};
 
-	return poll(&end, 1, 0) <= 0 || !(end.revents & POLLHUP);
+	return poll(&end, 1, 0) <= 0 || end.revents & POLLIN || !(end.revents & POLLHUP);
 }
 
 /* The driver has opened them, or never will. */
@@ -121,7 +122,7 @@ void streams_opened(void)
 	for (int i = 0; i < 2; i++) {
 		if (streams->last[i] < 0)
 			continue;
-		if (has_writer(guest.child.out[i])) {
+		if (is_opened(guest.child.out[i])) {
 			outlive(&streams->last[i]);
 		} else {
 			close_fd(&guest.child.out[i]);

@@ -122,6 +122,39 @@ def test_a_pool_prints_for_the_run_that_gives_it_work(python: Session) -> None:
         assert result.stdout == f"{said}\n"
 
 
+@pytest.mark.parametrize("code", ["exec echo whole", "echo whole; kill -9 $$"])
+def test_what_is_printed_as_its_interpreter_ends_is_in_the_result(
+    client: Client, code: str
+) -> None:
+    with client.session("bash") as session:
+        assert {session.run(code).stdout for _ in range(40)} == {"whole\n"}
+
+
+CLOSES = {
+    "python": "import os; os.close(1); os.close(2)",
+    "javascript": "fs = require('fs'); fs.closeSync(1); fs.closeSync(2)",
+    "ruby": "$stdout.close; $stderr.close",
+    "bash": "exec 1>&- 2>&-",
+}
+PRINTS = {
+    "python": "import os; print('one'); os.system('echo two >&2')",
+    "javascript": "console.log('one'); console.error('two')",
+    "ruby": "puts 'one'; warn 'two'",
+    "bash": "echo one; echo two >&2",
+}
+
+
+@pytest.mark.parametrize("language", DRIVEN)
+def test_a_run_that_closes_its_streams_leaves_the_next_one_its_own(
+    client: Client, language: str
+) -> None:
+    with client.session(language) as session:
+        session.run(CLOSES[language])
+        for _ in range(2):
+            then = session.run(PRINTS[language])
+            assert (then.stdout, then.stderr, then.status) == ("one\n", "two\n", "ok")
+
+
 def test_text_without_a_newline_comes_at_the_end_and_before_stdin_is_read(
     python: Session,
 ) -> None:

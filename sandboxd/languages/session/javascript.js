@@ -67,7 +67,9 @@
   const openStreams = (name) => {
     if (!fs.existsSync(`${name}.${STDIN}`)) return;
     ['r', 'w', 'w'].forEach((flags, fd) => {
-      fs.closeSync(fd);
+      try {
+        fs.closeSync(fd);
+      } catch {} // a run has closed its own
       fs.openSync(`${name}.${fd}`, flags);
     });
     stdin = null;

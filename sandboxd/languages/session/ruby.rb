@@ -112,6 +112,7 @@ module Sandboxd
 
   def self.open_streams(name)
     [[STDIN, "r"], [STDOUT, "w"], [STDERR, "w"]].each_with_index do |(stream, mode), number|
+      stream.send(:initialize, number, mode) if stream.closed? # which leaves the number open
       stream.reopen("#{name}.#{number}", mode)
     end
     STDOUT.sync = STDERR.sync = true

@@ -127,7 +127,9 @@ def open_streams(path):
     for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
         with contextlib.suppress(OSError):
             file = _open(f"{path}.{number}", flags, number)
-            if file != number:
+            if file == number:  # the last run has closed its own
+                os.set_inheritable(number, True)
+            else:
                 os.dup2(file, number)
                 os.close(file)
     buffer = io.BufferedReader(_Input(STDIN, closefd=False))
