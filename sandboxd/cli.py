@@ -280,9 +280,10 @@ async def _get_images(
     wanted = _wanted(loaded, names)
     async with DockerEngine(address, loaded.engine) as engine:
         with Progress(*columns, console=_err, disable=not _err.is_terminal) as progress:
-            images = Images(engine, _Reporter(progress), may_install=may_install)
+            images = Images(engine, may_install=may_install)
+            reporter = _Reporter(progress)
             results = await asyncio.gather(
-                *(images.ensure(each, build=build) for each in wanted),
+                *(images.ensure(each, reporter, build=build) for each in wanted),
                 return_exceptions=True,
             )
     failed = [result for result in results if isinstance(result, BaseException)]
@@ -302,7 +303,7 @@ def _images_list(arguments: argparse.Namespace) -> int:
 async def _list_images(loaded: Config, *, as_json: bool) -> int:
     languages = _languages(loaded, [])
     async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
-        images = Images(engine, lambda *_: None)
+        images = Images(engine)
         states = [await images.state(each) for each in _wanted(loaded, languages.by_name)]
     if as_json:
         sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
@@ -322,7 +323,7 @@ def _images_prune(arguments: argparse.Namespace) -> int:
 async def _prune_images(loaded: Config) -> int:
     languages = _languages(loaded, [])
     async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
-        images = Images(engine, lambda *_: None)
+        images = Images(engine)
         for tag in await images.stale(_wanted(loaded, languages.by_name)):
             await images.remove(tag)
             _out.print(f"removed {tag}", highlight=False)

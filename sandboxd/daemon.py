@@ -26,7 +26,7 @@ from sandboxd.doctor import Findings, blockers
 from sandboxd.doctor.engine import look_at_engine
 from sandboxd.engine import host
 from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.images import ImageState
+from sandboxd.engine.images import Images, ImageState
 from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.errors import ConfigError, SandboxdError, SetupError
 from sandboxd.languages import load as load_languages
@@ -81,7 +81,7 @@ class Daemon:
         self._instance = instance_name(path)
         self._boot = secrets.token_hex(3)
         self._created = 0
-        self._shelf = Shelf(engine, self._configure_fleet)
+        self._shelf = Shelf(Images(engine), self._configure_fleet)
         self._reloading: asyncio.Task[None] | None = None
         self._fleet = Fleet(engine, self._instance, config.pool.starts)
         self._history = History(state_path(config), history_settings(config))

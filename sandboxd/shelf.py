@@ -13,7 +13,6 @@ from functools import partial
 
 import structlog
 
-from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, ImageState, Wanted, image_tag
 from sandboxd.errors import EngineUnavailableError, ImageUnavailableError, SandboxdError
 from sandboxd.run.profiles import Profile
@@ -45,8 +44,8 @@ class _Attempt:
 class Shelf:
     """`changed` is called with all images that are there, whenever one has come."""
 
-    def __init__(self, engine: DockerEngine, changed: Callable[[Present], None]) -> None:
-        self._engine = engine
+    def __init__(self, images: Images, changed: Callable[[Present], None]) -> None:
+        self._images = images
         self._changed = changed
         self._present: Present = {}
         self._fetches: dict[str, asyncio.Task[None]] = {}
@@ -127,7 +126,7 @@ class Shelf:
         name, wanted = profile.name, _wanted(profile)
         state = self.state(name)
         try:
-            state = await Images(self._engine, lambda *_: None).state(wanted)
+            state = await self._images.state(wanted)
         except SandboxdError as error:
             if state is None or state.tag != image_tag(wanted):
                 state = None
@@ -162,7 +161,7 @@ class Shelf:
             report(name, "begun")
             failure: SandboxdError | None = None
             try:
-                await Images(self._engine, report).ensure(_wanted(profile))
+                await self._images.ensure(_wanted(profile), report)
                 await self._look(profile)
             except SandboxdError as error:
                 failure = error

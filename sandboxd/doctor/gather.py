@@ -77,7 +77,7 @@ def _profiles(config: Config) -> dict[str, Profile]:
 async def _image_states(
     engine: DockerEngine, profiles: Mapping[str, Profile]
 ) -> dict[str, ImageState]:
-    images = Images(engine, lambda *_: None)
+    images = Images(engine)
     return {
         name: await images.state(Wanted(profile.language, profile.packages))
         for name, profile in profiles.items()

@@ -9,12 +9,12 @@ in, tagged by a hash of all that went in, and so built only when that changed.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import secrets
 import shlex
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -62,6 +62,32 @@ _NOISE = ("--->", "-->", "Removing intermediate", "Successfully", "COMMIT ", "St
 Report = Callable[[str, str], None]
 """Told what is being worked on, and how far that is."""
 
+_SILENCE = 60.0
+"""Seconds for which a registry that has not answered is not asked again."""
+
+
+class _Progress(Struct, frozen=True):
+    """How far something is, told to whoever asked for it."""
+
+    report: Report
+    subject: str
+
+    def __call__(self, text: str) -> None:
+        self.report(self.subject, text)
+
+
+class _Making:
+    """An image that is being made, for all who want it: one at a time makes it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.failure: SandboxdError | None = None
+        """Of the last attempt: whoever waited for it need not fail by themselves."""
+
+
+def ignore(_subject: str, _text: str) -> None:
+    """A report that nobody reads."""
+
 
 class Wanted(Struct, frozen=True):
     """An image: a language, and packages for it."""
@@ -87,15 +113,18 @@ class ImageState(Struct, frozen=True):
 
 
 class Images:
-    """Gets images, and reports progress while it does."""
+    """Gets images. One for all who share an engine and a machine, so that what it bounds
+    is bounded for all of them together."""
 
-    def __init__(self, engine: DockerEngine, report: Report, *, may_install: bool = False) -> None:
+    def __init__(self, engine: DockerEngine, *, may_install: bool = False) -> None:
         self._engine = engine
-        self._report = report
         self._may_install = may_install
-        self._registry_answers = True
+        self._silent_until = 0.0
+        """By the loop's clock: until then the registry is not asked."""
         self._debian = asyncio.Lock()
         self._build_slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._making = weakref.WeakValueDictionary[str, _Making]()
+        """By their tags."""
 
     async def state(self, wanted: Wanted) -> ImageState:
         tag = image_tag(wanted)
@@ -111,24 +140,41 @@ class Images:
             modules=there.get(LABEL_MODULES, "").split(),
         )
 
-    async def ensure(self, wanted: Wanted, *, pull: bool = True, build: bool = True) -> str:
+    async def ensure(
+        self, wanted: Wanted, report: Report = ignore, *, pull: bool = True, build: bool = True
+    ) -> str:
         """The tag of the image, which is made if it is missing.
 
         Raises ImageUnavailableError, with the reason why each way failed.
         """
         tag = image_tag(wanted)
-        if await self._engine.has_image(tag):
-            return tag
+        making = self._making.setdefault(tag, _Making())
+        waited = making.lock.locked()
+        async with making.lock:
+            if waited and making.failure is not None:
+                raise making.failure
+            making.failure = None
+            try:
+                if not await self._engine.has_image(tag):
+                    await self._make(wanted, tag, report, pull=pull, build=build)
+            except SandboxdError as error:
+                making.failure = error
+                raise
+        return tag
+
+    async def _make(
+        self, wanted: Wanted, tag: str, report: Report, *, pull: bool, build: bool
+    ) -> None:
+        language, say = wanted.language, _Progress(report, wanted.subject)
         if wanted.packages:
-            plain = await self.ensure(Wanted(wanted.language), pull=pull, build=build)
+            plain = await self.ensure(Wanted(language), report, pull=pull, build=build)
             async with self._build_slots:
-                await self._add_packages(wanted, plain, tag)
+                await self._add_packages(wanted, plain, tag, say)
         else:
             async with self._build_slots:
-                base = await self._base(wanted.language, pull=pull, build=build)
-                await self._derive(wanted.language, base, tag)
-        self._report(wanted.subject, "ready")
-        return tag
+                base = await self._base(language, say, pull=pull, build=build)
+                await self._derive(language, base, tag, say)
+        say("ready")
 
     async def stale(self, all_wanted: Iterable[Wanted]) -> list[str]:
         """Tags of derived images that nothing configured uses any more."""
@@ -143,24 +189,25 @@ class Images:
 
     # --- bases ---
 
-    async def _base(self, language: Language, *, pull: bool, build: bool) -> str:
+    async def _base(self, language: Language, say: _Progress, *, pull: bool, build: bool) -> str:
         official = language.image.base
         failures: list[str] = []
         published = official != NO_BASE
         if published and await self._engine.has_image(official):
-            return await self._equipped(language.name, official)
-        if published and pull and self._registry_answers:
+            return await self._equipped(language.name, official, say)
+        now = asyncio.get_running_loop().time
+        if published and pull and now() >= self._silent_until:
             try:
-                await self._pull(language.name, official)
+                await self._pull(official, say)
             except SandboxdError as error:
                 # The next language would only wait for the same silence.
-                self._registry_answers = False
+                self._silent_until = now() + _SILENCE
                 failures.append(f"pull: {error}")
             else:
-                return await self._equipped(language.name, official)
+                return await self._equipped(language.name, official, say)
         if build:
             try:
-                return await self._debian_equivalent(language)
+                return await self._debian_equivalent(language, say)
             except SandboxdError as error:
                 failures.append(f"build from Debian packages: {error}")
         raise ImageUnavailableError(
@@ -169,35 +216,35 @@ class Images:
             + "".join(f"; {failure}" for failure in failures)
         )
 
-    async def _pull(self, subject: str, image: str) -> None:
-        self._report(subject, f"pulling {image}")
+    async def _pull(self, image: str, say: _Progress) -> None:
+        say(f"pulling {image}")
         name, _, tag = image.partition(":")
         params = {"fromImage": name, "tag": tag or "latest"}
         async for event in self._engine.post("images/create", params):
             if progress := event.get("progress"):
-                self._report(subject, f"pulling {image} {event.get('status', '')} {progress}")
+                say(f"pulling {image} {event.get('status', '')} {progress}")
 
-    async def _equipped(self, subject: str, official: str) -> str:
+    async def _equipped(self, language: str, official: str, say: _Progress) -> str:
         """An official image with the tools that Debian's equivalent has."""
-        return await self._build_base(subject, f"FROM {official}\n{run_steps([add_tools()])}")
+        recipe = f"FROM {official}\n{run_steps([add_tools()])}"
+        return await self._build_base(language, recipe, say)
 
-    async def _debian_equivalent(self, language: Language) -> str:
+    async def _debian_equivalent(self, language: Language, say: _Progress) -> str:
         debian = language.image.debian
-        base = await self._debian_base()
+        base = await self._debian_base(_Progress(say.report, "debian"))
         if not debian.packages and not debian.prepare:
             return base
         steps = [install(debian.packages, debian.suite), *debian.prepare]
-        return await self._build_base(language.name, f"FROM {base}\n{run_steps(steps)}")
+        return await self._build_base(language.name, f"FROM {base}\n{run_steps(steps)}", say)
 
-    async def _build_base(self, subject: str, recipe: str) -> str:
+    async def _build_base(self, language: str, recipe: str, say: _Progress) -> str:
         """Made with the network, unless the very same was made before."""
-        tag = f"sandboxd/{subject}-base:{digest(recipe.encode())}"
+        tag = f"sandboxd/{language}-base:{digest(recipe.encode())}"
         if not await self._engine.has_image(tag):
-            await self._build(subject, archive_files(recipe), tag, network="host")
+            await self._build(archive_files(recipe), tag, say, network="host")
         return tag
 
-    async def _debian_base(self) -> str:
-        say = functools.partial(self._report, "debian")
+    async def _debian_base(self, say: _Progress) -> str:
         async with self._debian:
             if not await self._engine.has_image(debian_tag()):
                 say(f"making a {SUITE} base")
@@ -206,12 +253,12 @@ class Images:
                 with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
                     archive = Path(folder) / "base.tar"
                     await _bootstrap(archive, say)
-                    await self._import(archive)
+                    await self._import(archive, say)
                 say("ready")
         return debian_tag()
 
-    async def _import(self, archive: Path) -> None:
-        self._report("debian", "importing")
+    async def _import(self, archive: Path, say: _Progress) -> None:
+        say("importing")
         # In one, since Podman does not look at a tag beside it.
         params = {"fromSrc": "-", "repo": debian_tag()}
         with archive.open("rb") as file:
@@ -220,7 +267,7 @@ class Images:
 
     # --- the derived image ---
 
-    async def _derive(self, language: Language, base: str, tag: str) -> None:
+    async def _derive(self, language: Language, base: str, tag: str, say: _Progress) -> None:
         """Built, asked for its version, and labelled with that.
 
         What is made on the way has a name of its own: the same image may be under way twice,
@@ -241,13 +288,13 @@ class Images:
             + label({LABEL_LANGUAGE: language.name})
         )
         built = f"{tag}-{secrets.token_hex(4)}"
-        await self._build(language.name, archive_files(recipe, files), built, network="none")
-        labels = {LABEL_VERSION: await self._version(language, built)}
+        await self._build(archive_files(recipe, files), built, say, network="none")
+        labels = {LABEL_VERSION: await self._version(language, built, say)}
         labelled = f"FROM {built}\n{label(labels)}"
-        await self._build(language.name, archive_files(labelled), tag, network="none")
+        await self._build(archive_files(labelled), tag, say, network="none")
         await self._engine.remove_image(built)
 
-    async def _add_packages(self, wanted: Wanted, plain: str, tag: str) -> None:
+    async def _add_packages(self, wanted: Wanted, plain: str, tag: str, say: _Progress) -> None:
         """The language's image with packages on top, fetched here and laid in there."""
         language, labels = wanted.language, await self._engine.image_labels(plain) or {}
         with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
@@ -259,7 +306,7 @@ class Images:
                 wanted.packages,
                 target,
                 labels.get(LABEL_VERSION, ""),
-                lambda text: self._report(wanted.subject, text),
+                say,
             )
             told = labels | {
                 LABEL_LANGUAGE: language.name,
@@ -268,25 +315,25 @@ class Images:
             }
             recipe = f"FROM {plain}\nCOPY root /\n{run_steps(language.image.packages)}{label(told)}"
             archive = await asyncio.to_thread(archive_folder, recipe, root)
-        await self._build(wanted.subject, archive, tag, network="none")
+        await self._build(archive, tag, say, network="none")
 
-    async def _version(self, language: Language, image: str) -> str:
+    async def _version(self, language: Language, image: str, say: _Progress) -> str:
         """What the language's version command prints, in a build that leaves nothing."""
         command = (
             f'FROM {image}\nRUN echo "version: $({shlex.join(language.image.version)} 2>&1)"\n'
         )
         asked = f"{image}-asked"
         archive = archive_files(command)
-        lines = await self._build(language.name, archive, asked, network="none", cache=False)
+        lines = await self._build(archive, asked, say, network="none", cache=False)
         await self._engine.remove_image(asked)
         found = (line for line in lines if line.startswith("version: "))
         return next(found, "").removeprefix("version: ")
 
     async def _build(
         self,
-        subject: str,
         archive: bytes,
         tag: str,
+        say: _Progress,
         *,
         network: str,
         cache: bool = True,
@@ -301,7 +348,7 @@ class Images:
                 for line in event.get("stream", "").splitlines():
                     if (text := line.strip()) and not text.startswith(_NOISE):
                         lines.append(text)
-                        self._report(subject, text)
+                        say(text)
         except SandboxdError as error:
             tail = "\n".join(lines[-_TAIL:])
             raise ImageUnavailableError(f"building {tag} failed: {error}\n{tail}") from None

@@ -27,7 +27,7 @@ def wanted(tmp_path: Path) -> Wanted:
 
 async def test_the_same_image_can_be_made_by_two_at_once(wanted: Wanted) -> None:
     async with DockerEngine(host.address(None), EngineConfig()) as engine:
-        makers = [Images(engine, lambda *_: None) for _ in range(3)]
+        makers = [Images(engine) for _ in range(3)]
         tag, *others = await asyncio.gather(*(each.ensure(wanted) for each in makers))
         try:
             assert set(others) == {tag}
@@ -46,7 +46,7 @@ async def test_an_official_image_gets_the_tools_that_every_image_has(tmp_path: P
     (tmp_path / "awk.sh").write_text(RUNNER)
     wanted = Wanted(load(tmp_path).find("awk"))
     async with DockerEngine(host.address(None), EngineConfig()) as engine:
-        images = Images(engine, lambda *_: None)
+        images = Images(engine)
         await images.ensure(Wanted(load(tmp_path).find("bash")), pull=False)
         plain = archive_files(f"FROM {debian_tag()}\nRUN apt-get remove -qy tree jq\n")
         async for _ in engine.post("build", {"t": official}, plain):

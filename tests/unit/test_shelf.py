@@ -10,7 +10,7 @@ import pytest
 
 from sandboxd.config import Config
 from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.images import image_tag
+from sandboxd.engine.images import Images, image_tag
 from sandboxd.errors import EngineUnavailableError, ImageUnavailableError
 from sandboxd.languages import load
 from sandboxd.run.profiles import Profile, make_profiles
@@ -47,7 +47,7 @@ class Setting:
         self.engine = Engine()
         self.engine.images = {image_tag(_wanted(each)) for each in self.profiles.values()}
         self.told: list[set[str]] = []
-        self.shelf = Shelf(cast("DockerEngine", self.engine), self._changed)
+        self.shelf = Shelf(Images(cast("DockerEngine", self.engine)), self._changed)
 
     def _changed(self, present: Present) -> None:
         self.told.append(set(present))
