@@ -1,8 +1,8 @@
 """The composition root: the only file that knows everybody.
 
-Start: lock, engine, sweep, pools, socket. Stop: socket, runs under way, pools,
-engine, lock. SIGTERM and SIGINT stop in that order, SIGHUP reads the
-configuration again.
+Start: lock, engine, history, sweep, pools, socket. All that is opened is closed in
+reverse, however far a start came and whatever else fails. SIGTERM and SIGINT stop,
+once the runs under way have ended; SIGHUP reads the configuration again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -64,32 +66,54 @@ async def serve(config: Config, reload: Callable[[], Config]) -> None:
     # The soft limit is low for the sake of select(2), which nothing here uses.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    began = time.monotonic()
     with SocketLock(path):
         address = host.address(config.engine.host)
         _log.info("engine", address=address)
         async with DockerEngine(address, config.engine) as engine:
-            daemon = Daemon(config, engine, path)
-            await daemon.run(reload)
+            daemon = Daemon(config, engine)
+            stop = _obey_signals(daemon, reload)
+            async with systemd.watchdog(), daemon:
+                systemd.notify("READY=1", systemd.status("serving"))
+                _log.info(
+                    "serving",
+                    version=__version__,
+                    instance=daemon.instance,
+                    took=round(time.monotonic() - began, 3),
+                )
+                await stop.wait()
+                await daemon.drain()
+    _log.info("stopped")
+
+
+def _obey_signals(daemon: Daemon, reload: Callable[[], Config]) -> asyncio.Event:
+    """From here on; the event is that the daemon is to stop."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload_soon, reload)
+    return stop
 
 
 class Daemon:
-    """One daemon's parts, put together."""
+    """One daemon's parts, put together. Serves from entering until leaving."""
 
-    def __init__(self, config: Config, engine: DockerEngine, path: Path) -> None:
+    def __init__(self, config: Config, engine: DockerEngine) -> None:
         self._config = config
         self._engine = engine
-        self._instance = instance_name(path)
+        path = Path(config.socket)
+        self.instance = instance_name(path)
         self._boot = secrets.token_hex(3)
         self._created = 0
         self._shelf = Shelf(Images(engine), self._configure_fleet)
         self._reloading: asyncio.Task[None] | None = None
-        self._fleet = Fleet(engine, self._instance, config.pool.starts)
+        self._fleet = Fleet(engine, self.instance, config.pool.starts)
         self._history = History(state_path(config), history_settings(config))
         self._quotas = Quotas(lambda owner: quota_of(self._config, owner), time.monotonic)
         self._metrics = Metrics(
             self._fleet.status, self._fleet.removals, lambda: len(self._hub.connections)
         )
-        self._tracing = make_tracing(config)
+        self._tracing: Tracing | None = None
         self._runner = Runner(
             self._fleet, self._history.record, self._opened, self._quotas, self._observe
         )
@@ -102,50 +126,48 @@ class Daemon:
             clients=lambda: len(self._hub.connections),
             discover=document,
         )
-        methods = Methods(self._runner, self._sessions, self._history, sources)
+        self._methods = Methods(self._runner, self._sessions, self._history, sources)
         self._hub = Hub(
-            methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
+            self._methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
         )
         self._server = Server(path, self._hub)
-        self._admin: AdminServer | None = None
-        if config.admin.socket:
-            self._admin = AdminServer(
-                Path(config.admin.socket), self._metrics.text, methods.health_now
-            )
-        self._stop = asyncio.Event()
 
-    async def run(self, reload: Callable[[], Config]) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon, reload)
-        began = time.monotonic()
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._opened_parts = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._opened_parts.__aexit__(kind, error, traceback)
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        """Each part goes on the stack before the next is opened: read upwards, it is the stop."""
         await self._judge_engine()
-        async with systemd.watchdog(), self._history, self._fleet:
-            await self._apply(self._config)
-            await self._server.open()
-            if self._admin is not None:
-                await self._admin.open()
-            systemd.notify("READY=1", systemd.status("serving"))
-            _log.info(
-                "serving",
-                version=__version__,
-                instance=self._instance,
-                took=round(time.monotonic() - began, 3),
-            )
-            await self._stop.wait()
-            await self._drain()
-            await _end(self._reloading)
-            await self._shelf.close()
-            self._runner.stop()
-            await self._sessions.close()
-            await self._fleet.close()
-            await self._server.close()
-            if self._admin is not None:
-                await self._admin.close()
-            if self._tracing is not None:
-                await self._tracing.close()
-        _log.info("stopped")
+        await stack.enter_async_context(self._history)
+        self._tracing = make_tracing(self._config)
+        if self._tracing is not None:
+            stack.push_async_callback(self._tracing.close)
+        if self._config.admin.socket:
+            path = Path(self._config.admin.socket)
+            admin = AdminServer(path, self._metrics.text, self._methods.health_now)
+            await admin.open()
+            stack.push_async_callback(admin.close)
+        # Clients are told how their runs ended before their connections are closed.
+        stack.push_async_callback(self._server.close)
+        await stack.enter_async_context(self._fleet)
+        stack.push_async_callback(self._sessions.close)
+        stack.callback(self._runner.stop)
+        stack.push_async_callback(self._shelf.close)
+        stack.push_async_callback(self._end_reload)
+        await self._apply(self._config)
+        await self._server.open()
+        stack.callback(self._refuse)
 
     async def _judge_engine(self) -> None:
         """Refuses an engine that would drop a limit without a word; one that is away may come."""
@@ -160,11 +182,9 @@ class Daemon:
                 "`sandboxd doctor` tells all"
             )
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
         """Runs under way may end; new ones are refused, and nobody new is let in."""
-        self._server.stop_accepting()
-        self._fleet.refuse()
-        self._sessions.refuse()
+        self._refuse()
         systemd.notify(
             "STOPPING=1",
             systemd.status(f"waiting for {self._runner.active} runs to end"),
@@ -175,9 +195,15 @@ class Daemon:
             async with asyncio.timeout(self._config.drain_timeout):
                 await self._runner.idle()
 
+    def _refuse(self) -> None:
+        self._fleet.refuse()
+        self._sessions.refuse()
+        self._server.stop_accepting()
+
     # --- configuration ---
 
-    def _reload_soon(self, reload: Callable[[], Config]) -> None:
+    def reload_soon(self, reload: Callable[[], Config]) -> None:
+        """Reads the configuration again; where that fails the old one stays."""
         work = self._reload(reload, self._reloading)
         self._reloading = asyncio.create_task(work, name="reload")
 
@@ -194,6 +220,11 @@ class Daemon:
             _log.error("configuration not reloaded; the old one stays", error=str(error))
         else:
             _log.info("configuration reloaded")
+
+    async def _end_reload(self) -> None:
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait([self._reloading])
 
     async def _apply(self, config: Config) -> None:
         """Opens the pools whose image is there; what is missing is fetched meanwhile."""
@@ -256,7 +287,7 @@ class Daemon:
     def _placement(self, slot: int) -> Placement:
         self._created += 1
         return Placement(
-            instance=self._instance,
+            instance=self.instance,
             serial=f"{self._boot}-{self._created}",
             slot=slot,
             uid=self._config.engine.uid_base + slot,
@@ -338,11 +369,3 @@ def history_settings(config: Config) -> HistorySettings:
         max_age=kept.max_age,
         max_bytes=int(kept.max_bytes),
     )
-
-
-async def _end(task: asyncio.Task[None] | None) -> None:
-    """Cancels a task and waits until it is gone."""
-    if task is not None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -101,8 +101,9 @@ class Server:
         _log.info("listening", socket=str(self._path), passed=self._passed)
 
     def stop_accepting(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._server is None:
+            return
+        self._server.close()
         if not self._passed:
             self._path.unlink(missing_ok=True)
 
