@@ -19,8 +19,8 @@ from sandboxd import __version__, config, daemon, log, units
 from sandboxd.config import Config
 from sandboxd.doctor import command as doctor
 from sandboxd.engine import host
-from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, Wanted
+from sandboxd.engine.open import open_engine
 from sandboxd.errors import SandboxdError, SetupError
 from sandboxd.languages import Languages
 from sandboxd.languages import load as load_languages
@@ -204,16 +204,15 @@ def _install_units(arguments: argparse.Namespace) -> int:
 
 def _setup(arguments: argparse.Namespace) -> int:
     loaded = config.load(arguments.config)
-    address = host.make_ready(loaded.engine.host, _say, install=arguments.install_engine)
+    host.make_ready(loaded.engine.host, _say, install=arguments.install_engine)
     return asyncio.run(
-        _get_images(address, loaded, arguments.languages, may_install=arguments.install_engine)
+        _get_images(loaded, arguments.languages, may_install=arguments.install_engine)
     )
 
 
 def _images_get(arguments: argparse.Namespace) -> int:
     loaded = config.load(arguments.config)
-    address = host.address(loaded.engine.host)
-    return asyncio.run(_get_images(address, loaded, arguments.languages, build=arguments.build))
+    return asyncio.run(_get_images(loaded, arguments.languages, build=arguments.build))
 
 
 def _say(text: str) -> None:
@@ -264,7 +263,6 @@ class _Reporter:
 
 
 async def _get_images(
-    address: str,
     loaded: Config,
     names: Sequence[str],
     *,
@@ -278,9 +276,9 @@ async def _get_images(
         TimeElapsedColumn(),
     )
     wanted = _wanted(loaded, names)
-    async with DockerEngine(address, loaded.engine) as engine:
+    async with open_engine(loaded.engine) as engine:
         with Progress(*columns, console=_err, disable=not _err.is_terminal) as progress:
-            images = Images(engine, may_install=may_install)
+            images = Images(engine.images, may_install=may_install)
             reporter = _Reporter(progress)
             results = await asyncio.gather(
                 *(images.ensure(each, reporter, build=build) for each in wanted),
@@ -302,8 +300,8 @@ def _images_list(arguments: argparse.Namespace) -> int:
 
 async def _list_images(loaded: Config, *, as_json: bool) -> int:
     languages = _languages(loaded, [])
-    async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
-        images = Images(engine)
+    async with open_engine(loaded.engine) as engine:
+        images = Images(engine.images)
         states = [await images.state(each) for each in _wanted(loaded, languages.by_name)]
     if as_json:
         sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
@@ -322,8 +320,8 @@ def _images_prune(arguments: argparse.Namespace) -> int:
 
 async def _prune_images(loaded: Config) -> int:
     languages = _languages(loaded, [])
-    async with DockerEngine(host.address(loaded.engine.host), loaded.engine) as engine:
-        images = Images(engine)
+    async with open_engine(loaded.engine) as engine:
+        images = Images(engine.images)
         for tag in await images.stale(_wanted(loaded, languages.by_name)):
             await images.remove(tag)
             _out.print(f"removed {tag}", highlight=False)

@@ -25,10 +25,8 @@ from sandboxd import __version__, systemd
 from sandboxd.access import may_use, quota_of
 from sandboxd.config import Config, state_path
 from sandboxd.doctor import Findings, blockers
-from sandboxd.doctor.engine import look_at_engine
-from sandboxd.engine import host
-from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, ImageState
+from sandboxd.engine.open import OpenEngine, open_engine
 from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.errors import ConfigError, SandboxdError, SetupError
 from sandboxd.languages import load as load_languages
@@ -68,9 +66,8 @@ async def serve(config: Config, reload: Callable[[], Config]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     began = time.monotonic()
     with SocketLock(path):
-        address = host.address(config.engine.host)
-        _log.info("engine", address=address)
-        async with DockerEngine(address, config.engine) as engine:
+        async with open_engine(config.engine) as engine:
+            _log.info("engine", address=engine.address)
             daemon = Daemon(config, engine)
             stop = _obey_signals(daemon, reload)
             async with systemd.watchdog(), daemon:
@@ -98,16 +95,16 @@ def _obey_signals(daemon: Daemon, reload: Callable[[], Config]) -> asyncio.Event
 class Daemon:
     """One daemon's parts, put together. Serves from entering until leaving."""
 
-    def __init__(self, config: Config, engine: DockerEngine) -> None:
+    def __init__(self, config: Config, engine: OpenEngine) -> None:
         self._config = config
-        self._engine = engine
+        self._engine = engine.containers
         path = Path(config.socket)
         self.instance = instance_name(path)
         self._boot = secrets.token_hex(3)
         self._created = 0
-        self._shelf = Shelf(Images(engine), self._configure_fleet)
+        self._shelf = Shelf(Images(engine.images), self._configure_fleet)
         self._reloading: asyncio.Task[None] | None = None
-        self._fleet = Fleet(engine, self.instance, config.pool.starts)
+        self._fleet = Fleet(engine.containers, self.instance, config.pool.starts)
         self._history = History(state_path(config), history_settings(config))
         self._quotas = Quotas(lambda owner: quota_of(self._config, owner), time.monotonic)
         self._metrics = Metrics(
@@ -119,7 +116,7 @@ class Daemon:
         )
         self._sessions = Sessions(self._runner, self._fleet, self._opened, self._quotas)
         sources = Sources(
-            engine=engine.info,
+            engine=engine.containers.info,
             pools=self._fleet.status,
             languages=self._language_infos,
             missing_images=self._shelf.progress,
@@ -172,7 +169,7 @@ class Daemon:
     async def _judge_engine(self) -> None:
         """Refuses an engine that would drop a limit without a word; one that is away may come."""
         try:
-            engine = await look_at_engine(self._engine)
+            engine = await self._engine.facts()
         except SandboxdError as error:
             _log.warning("the engine does not answer yet", error=str(error))
             return

@@ -6,11 +6,10 @@ the daemon may ask whether an engine is good enough for it.
 
 from __future__ import annotations
 
-from sandboxd.doctor.findings import EngineFacts, Findings, Row, State
+from sandboxd.doctor.findings import Findings, Row, State
 from sandboxd.doctor.report import Report, blockers, check, exit_code, report
 
 __all__ = [
-    "EngineFacts",
     "Findings",
     "Report",
     "Row",

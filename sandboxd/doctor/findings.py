@@ -7,11 +7,11 @@ hosts that are not at hand.
 from __future__ import annotations
 
 import enum
-from typing import Any
 
 from msgspec import Struct
 
 from sandboxd.doctor.changelog import Entry
+from sandboxd.engine.facts import ContainerFacts, EngineFacts
 
 
 class State(enum.StrEnum):
@@ -33,38 +33,6 @@ class Row(Struct, frozen=True):
     """What gets no further where it is in force."""
     remedy: str = ""
     """How to get it, where it is not."""
-
-
-class Component(Struct, frozen=True):
-    """A program of the engine's, as the engine names it."""
-
-    name: str
-    version: str
-    distribution: bool = False
-    """Whether a distribution built it: its fixes do not show in the version."""
-
-
-class EngineFacts(Struct, frozen=True, kw_only=True):
-    """The engine's own words on itself."""
-
-    engine: Component
-    runtime: Component
-    containerd: Component | None = None
-    api: str = ""
-    system: str = "linux"
-    kernel: str = ""
-    cgroup_version: str = ""
-    cgroup_driver: str = ""
-    limits: dict[str, bool] = {}
-    """What it can limit, by its own names; what it does not say is not here."""
-    security: dict[str, str] = {}
-    """Its security options by name, with the profile where there is one."""
-    storage: str = ""
-    live_restore: bool = False
-
-    @property
-    def rootless(self) -> bool:
-        return "rootless" in self.security
 
 
 class SocketFacts(Struct, frozen=True):
@@ -113,8 +81,8 @@ class Probe(Struct, frozen=True, kw_only=True):
     """The first child's proc_pid_status(5)."""
     faults: list[str] = []
     """What does not hold, in the words that the pool would refuse it with."""
-    shown: dict[str, Any] = {}
-    """The engine's description of the container."""
+    shown: ContainerFacts = ContainerFacts()
+    """What the engine says of the container."""
 
     @property
     def up(self) -> bool:

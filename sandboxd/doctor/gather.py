@@ -10,13 +10,12 @@ from pathlib import Path
 import msgspec
 
 from sandboxd.config import Config
-from sandboxd.doctor.engine import look_at_engine
 from sandboxd.doctor.findings import DaemonFacts, Findings, ImageFacts, SocketFacts
 from sandboxd.doctor.host import lock_holder, read_host, read_process, read_socket
 from sandboxd.doctor.probe import start_probe
-from sandboxd.engine import host as engines
-from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, ImageState, Wanted
+from sandboxd.engine.open import open_engine
+from sandboxd.engine.port import ImageStore
 from sandboxd.errors import SandboxdError
 from sandboxd.languages import load as load_languages
 from sandboxd.run.profiles import Profile, make_profiles
@@ -30,23 +29,22 @@ _ANSWER_SECONDS = 5.0
 
 async def gather(config: Config) -> Findings:
     """Raises ConfigError, and nothing for what it finds."""
-    address = engines.address(config.engine.host)
-    findings = Findings(
-        address=address,
-        engine_socket=_engine_socket(address),
-        daemon=await _look_at_daemon(Path(config.socket)),
-        network=config.network.name if config.network.allow else None,
-    )
     profiles = _profiles(config)
-    async with DockerEngine(address, config.engine) as engine:
+    async with open_engine(config.engine) as engine:
+        findings = Findings(
+            address=engine.address,
+            engine_socket=_engine_socket(engine.address),
+            daemon=await _look_at_daemon(Path(config.socket)),
+            network=config.network.name if config.network.allow else None,
+        )
         try:
-            facts = await look_at_engine(engine)
+            facts = await engine.containers.facts()
         except SandboxdError as error:
             told = "the engine is not there to be asked for them"
             return msgspec.structs.replace(findings, engine_problem=str(error), images_problem=told)
         host = await asyncio.to_thread(read_host)
         try:
-            states = await _image_states(engine, profiles)
+            states = await _image_states(engine.images, profiles)
         except SandboxdError as error:
             states, problem = {}, str(error)
         else:
@@ -59,7 +57,7 @@ async def gather(config: Config) -> Findings:
             host=host if host.kernel == facts.kernel else None,
             images=[ImageFacts(name, state.present) for name, state in states.items()],
             images_problem=problem,
-            probe=await start_probe(engine, config, *chosen) if chosen else None,
+            probe=await start_probe(engine.containers, config, *chosen) if chosen else None,
         )
 
 
@@ -75,9 +73,9 @@ def _profiles(config: Config) -> dict[str, Profile]:
 
 
 async def _image_states(
-    engine: DockerEngine, profiles: Mapping[str, Profile]
+    store: ImageStore, profiles: Mapping[str, Profile]
 ) -> dict[str, ImageState]:
-    images = Images(engine)
+    images = Images(store)
     return {
         name: await images.state(Wanted(profile.language, profile.packages))
         for name, profile in profiles.items()

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from sandboxd.doctor.findings import EngineFacts, Findings, Probe, Row, State
+from sandboxd.doctor.findings import Findings, Probe, Row, State
 from sandboxd.doctor.of_engine import user_namespace_row
+from sandboxd.engine.facts import EngineFacts
 from sandboxd.pool.verify import is_gvisor
 
 _MIB = 1024 * 1024
@@ -208,7 +209,7 @@ def _namespaces(findings: Findings, engine: EngineFacts) -> Row:
 
 
 def _profile(probe: Probe | None) -> str:
-    return str(probe.shown.get("AppArmorProfile") or "") if probe else ""
+    return probe.shown.apparmor if probe else ""
 
 
 def _mandatory(findings: Findings, engine: EngineFacts) -> Row:
@@ -231,7 +232,7 @@ def _mandatory(findings: Findings, engine: EngineFacts) -> Row:
             told += f"; {OUR_PROFILE} is loaded, and not configured"
         return Row("AppArmor", State.MISSING, told, stops, _LOAD_PROFILE)
     if "selinux" in engine.security:
-        label = str(probe.shown.get("ProcessLabel") or "") if probe else ""
+        label = probe.shown.selinux if probe else ""
         return Row("SELinux", State.OK, label or "the engine labels its containers", stops)
     return _without_mandatory(findings, engine, stops)
 
@@ -284,10 +285,10 @@ def _network(findings: Findings) -> Row:
     probe = findings.probe
     if probe is None or not probe.up:
         return _not_looked_at(name, stops)
-    mode = _host_config(probe, "NetworkMode")
-    if mode != "none":
+    network = probe.shown.network
+    if network != "none":
         remedy = "look for what changes the engine's containers: a plugin, a runtime, a hook"
-        return Row(name, State.BROKEN, f"the container has one: {mode}", stops, remedy)
+        return Row(name, State.BROKEN, f"the container has one: {network or '?'}", stops, remedy)
     told = "none but loopback"
     if findings.network is not None:
         told += f"; a run may ask for {findings.network} ([network] allow)"
@@ -310,10 +311,9 @@ def _log(probe: Probe | None) -> Row:
     name, stops = "no logs", "output that fills the disk, or stays on it"
     if probe is None or not probe.up:
         return _not_looked_at(name, stops)
-    config = probe.shown.get("HostConfig") or {}
-    driver = (config.get("LogConfig") or {}).get("Type") or "?"
-    if driver != "none":
-        told = f"kept by {driver}, although none was asked for"
+    keeper = probe.shown.log
+    if keeper != "none":
+        told = f"kept by {keeper or '?'}, although none was asked for"
         return Row(name, State.MISSING, told, stops, "an engine with the log driver none")
     return Row(name, State.OK, "none are kept", stops)
 
@@ -344,10 +344,6 @@ def _container(findings: Findings, claims: _Claims) -> Row:
         told = f"{probe.language}, up in {probe.took:.2f} s; it would not be used, see above"
         return Row(name, State.BROKEN, told, stops, "see the rows above")
     return Row(name, State.OK, told, stops)
-
-
-def _host_config(probe: Probe, key: str) -> str:
-    return str((probe.shown.get("HostConfig") or {}).get(key) or "?")
 
 
 def _not_looked_at(name: str, stops: str) -> Row:

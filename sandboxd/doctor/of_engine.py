@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 
 from sandboxd.doctor.changelog import fixed_by
-from sandboxd.doctor.findings import Component, EngineFacts, Findings, HostFacts, Row, State
-from sandboxd.doctor.holes import AS_OF, HOLES, Hole, fixed_in, open_holes, parse_version
+from sandboxd.doctor.findings import Findings, HostFacts, Row, State
+from sandboxd.doctor.holes import AS_OF, HOLES, Hole, fixed_in, open_holes
+from sandboxd.engine.facts import Component, EngineFacts
+from sandboxd.engine.versions import parse_version
 
 _SUBSET_PID = (5, 8)
 """Since when a proc can be mounted with no more than processes in it."""

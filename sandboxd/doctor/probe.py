@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import Any
 
 import structlog
 
 from sandboxd.config import Config
 from sandboxd.daemon import make_shape
 from sandboxd.doctor.findings import Probe
-from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.port import ContainerSpec, Resources
+from sandboxd.engine.port import ContainerSpec, Engine, Resources
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.errors import SandboxdError
 from sandboxd.pool.fleet import Variant
@@ -29,7 +27,7 @@ _SLOT = 470
 _PROOF = ("Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Seccomp_filters")
 
 
-async def start_probe(engine: DockerEngine, config: Config, profile: Profile, image: str) -> Probe:
+async def start_probe(engine: Engine, config: Config, profile: Profile, image: str) -> Probe:
     """Never raises for what the container does: why it did not come up is an answer too."""
     shape = make_shape(config, profile, image, Variant())
     placement = Placement(
@@ -50,7 +48,7 @@ async def start_probe(engine: DockerEngine, config: Config, profile: Profile, im
 
 
 async def _ask_container(
-    engine: DockerEngine, spec: ContainerSpec, resources: Resources, timeout: float, language: str
+    engine: Engine, spec: ContainerSpec, resources: Resources, timeout: float, language: str
 ) -> Probe:
     began = time.monotonic()
     guest = Guest(on_ready=lambda: None, on_lost=lambda _: None)
@@ -61,7 +59,7 @@ async def _ask_container(
             await engine.start(spec.name)
             await guest.up
         took = time.monotonic() - began
-        shown = await engine.ask(f"containers/{spec.name}/json")
+        shown = await engine.describe(spec.name)
         hello, proof = guest.hello.result(), parse_status(guest.proof)
         faults = [
             *container_faults(hello, resources, spec.uid),
@@ -76,14 +74,14 @@ async def _ask_container(
             hello=hello,
             proof=_proof(proof),
             faults=faults,
-            shown=_interesting(shown),
+            shown=shown,
         )
     finally:
         guest.close()
         await _remove(engine, spec.name)
 
 
-async def _remove(engine: DockerEngine, name: str) -> None:
+async def _remove(engine: Engine, name: str) -> None:
     """Without the guest's stdin it ends by itself; this is for an engine that forgets."""
     try:
         await asyncio.shield(engine.remove(name))
@@ -94,15 +92,3 @@ async def _remove(engine: DockerEngine, name: str) -> None:
 def _proof(status: dict[str, str]) -> dict[str, str]:
     """What a process's status says of its rights."""
     return {name: text for name, text in status.items() if name in _PROOF or name[:3] == "Cap"}
-
-
-def _interesting(shown: dict[str, Any]) -> dict[str, Any]:
-    """Without what says nothing of isolation, and the seccomp profile's many lines."""
-    kept: dict[str, Any] = {
-        name: shown[name] for name in ("AppArmorProfile", "ProcessLabel") if name in shown
-    }
-    host = shown.get("HostConfig")
-    if host:
-        names = ("NetworkMode", "LogConfig", "ReadonlyRootfs", "CapAdd", "CapDrop", "Runtime")
-        kept["HostConfig"] = {name: host[name] for name in names if name in host}
-    return kept

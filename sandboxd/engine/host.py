@@ -41,8 +41,8 @@ def address(configured: str | None) -> str:
     return find(configured) or f"unix://{_SOCKETS[0]}"
 
 
-def make_ready(configured: str | None, say: Say, *, install: bool) -> str:
-    """The address of an engine that runs, which is started or installed if need be.
+def make_ready(configured: str | None, say: Say, *, install: bool) -> None:
+    """Sees to it that an engine runs, which is started or installed if need be.
 
     Raises SetupError, telling what to do by hand.
     """
@@ -51,7 +51,7 @@ def make_ready(configured: str | None, say: Say, *, install: bool) -> str:
         path = Path(found.removeprefix("unix://"))
         if not found.startswith("unix://") or _answers(path):
             say(f"engine: {found}")
-            return found
+            return
         if configured or os.environ.get("DOCKER_HOST"):
             raise SetupError(
                 f"no engine answers at {found}, which the configuration or $DOCKER_HOST names; "
@@ -65,7 +65,6 @@ def make_ready(configured: str | None, say: Say, *, install: bool) -> str:
             )
         install_packages(["docker.io"], say)
     _start(say)
-    return f"unix://{_SOCKETS[0]}"
 
 
 def install_packages(packages: list[str], say: Say) -> None:

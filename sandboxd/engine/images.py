@@ -12,7 +12,6 @@ import asyncio
 import os
 import secrets
 import shlex
-import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable
@@ -21,8 +20,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from sandboxd.engine import host, packages, podman
-from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine import debian, packages
+from sandboxd.engine.port import ImageStore
 from sandboxd.engine.recipe import (
     NAMES,
     SUITE,
@@ -37,7 +36,7 @@ from sandboxd.engine.recipe import (
     label,
     run_steps,
 )
-from sandboxd.errors import ImageUnavailableError, SandboxdError, SetupError
+from sandboxd.errors import ImageUnavailableError, SandboxdError
 from sandboxd.guest import binaries
 from sandboxd.languages import Language
 
@@ -51,13 +50,8 @@ LABEL_MODULES = "sandboxd.modules"
 NO_BASE = "scratch"
 """As a language's base: nobody publishes one with all that it needs."""
 
-_MIRROR = "http://deb.debian.org/debian"
-_SECURITY = "http://deb.debian.org/debian-security"
 _TAIL = 30
 """Lines of a failed build's output that go into the error."""
-
-_NOISE = ("--->", "-->", "Removing intermediate", "Successfully", "COMMIT ", "Step ", "STEP ")
-"""The builder's words about itself."""
 
 Report = Callable[[str, str], None]
 """Told what is being worked on, and how far that is."""
@@ -116,8 +110,8 @@ class Images:
     """Gets images. One for all who share an engine and a machine, so that what it bounds
     is bounded for all of them together."""
 
-    def __init__(self, engine: DockerEngine, *, may_install: bool = False) -> None:
-        self._engine = engine
+    def __init__(self, store: ImageStore, *, may_install: bool = False) -> None:
+        self._store = store
         self._may_install = may_install
         self._silent_until = 0.0
         """By the loop's clock: until then the registry is not asked."""
@@ -128,7 +122,7 @@ class Images:
 
     async def state(self, wanted: Wanted) -> ImageState:
         tag = image_tag(wanted)
-        labels = await self._engine.image_labels(tag)
+        labels = await self._store.labels(tag)
         there = labels or {}
         return ImageState(
             language=wanted.language.name,
@@ -155,7 +149,7 @@ class Images:
                 raise making.failure
             making.failure = None
             try:
-                if not await self._engine.has_image(tag):
+                if not await self._has(tag):
                     await self._make(wanted, tag, report, pull=pull, build=build)
             except SandboxdError as error:
                 making.failure = error
@@ -179,13 +173,14 @@ class Images:
     async def stale(self, all_wanted: Iterable[Wanted]) -> list[str]:
         """Tags of derived images that nothing configured uses any more."""
         wanted = {image_tag(each) for each in all_wanted}
-        found = await self._engine.images(LABEL_LANGUAGE)
-        named = [tag for image in found for tag in image.get("RepoTags") or []]
-        tags = [podman.plain_tag(tag) for tag in named]
+        tags = await self._store.tags(LABEL_LANGUAGE)
         return sorted(tag for tag in tags if tag not in wanted)
 
     async def remove(self, tag: str) -> None:
-        await self._engine.remove_image(tag)
+        await self._store.remove(tag)
+
+    async def _has(self, tag: str) -> bool:
+        return await self._store.labels(tag) is not None
 
     # --- bases ---
 
@@ -193,16 +188,17 @@ class Images:
         official = language.image.base
         failures: list[str] = []
         published = official != NO_BASE
-        if published and await self._engine.has_image(official):
+        if published and await self._has(official):
             return await self._equipped(language.name, official, say)
         now = asyncio.get_running_loop().time
         if published and pull and now() >= self._silent_until:
             try:
                 await self._pull(official, say)
             except SandboxdError as error:
-                # The next language would only wait for the same silence.
-                self._silent_until = now() + _SILENCE
                 failures.append(f"pull: {error}")
+                if not isinstance(error, ImageUnavailableError):
+                    # The next language would only wait for the same silence.
+                    self._silent_until = now() + _SILENCE
             else:
                 return await self._equipped(language.name, official, say)
         if build:
@@ -218,11 +214,8 @@ class Images:
 
     async def _pull(self, image: str, say: _Progress) -> None:
         say(f"pulling {image}")
-        name, _, tag = image.partition(":")
-        params = {"fromImage": name, "tag": tag or "latest"}
-        async for event in self._engine.post("images/create", params):
-            if progress := event.get("progress"):
-                say(f"pulling {image} {event.get('status', '')} {progress}")
+        async for progress in self._store.pull(image):
+            say(f"pulling {image} {progress}")
 
     async def _equipped(self, language: str, official: str, say: _Progress) -> str:
         """An official image with the tools that Debian's equivalent has."""
@@ -240,30 +233,22 @@ class Images:
     async def _build_base(self, language: str, recipe: str, say: _Progress) -> str:
         """Made with the network, unless the very same was made before."""
         tag = f"sandboxd/{language}-base:{digest(recipe.encode())}"
-        if not await self._engine.has_image(tag):
-            await self._build(archive_files(recipe), tag, say, network="host")
+        if not await self._has(tag):
+            await self._build(archive_files(recipe), tag, say, network=True)
         return tag
 
     async def _debian_base(self, say: _Progress) -> str:
         async with self._debian:
-            if not await self._engine.has_image(debian_tag()):
+            if not await self._has(debian_tag()):
                 say(f"making a {SUITE} base")
-                if self._may_install and shutil.which("mmdebstrap") is None:
-                    await asyncio.to_thread(host.install_packages, ["mmdebstrap"], say)
                 with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
                     archive = Path(folder) / "base.tar"
-                    await _bootstrap(archive, say)
-                    await self._import(archive, say)
+                    await debian.bootstrap(archive, say, may_install=self._may_install)
+                    say("importing")
+                    with archive.open("rb") as file:
+                        await self._store.load(debian_tag(), file)
                 say("ready")
         return debian_tag()
-
-    async def _import(self, archive: Path, say: _Progress) -> None:
-        say("importing")
-        # In one, since Podman does not look at a tag beside it.
-        params = {"fromSrc": "-", "repo": debian_tag()}
-        with archive.open("rb") as file:
-            async for _ in self._engine.post("images/create", params, file):
-                pass
 
     # --- the derived image ---
 
@@ -288,15 +273,15 @@ class Images:
             + label({LABEL_LANGUAGE: language.name})
         )
         built = f"{tag}-{secrets.token_hex(4)}"
-        await self._build(archive_files(recipe, files), built, say, network="none")
+        await self._build(archive_files(recipe, files), built, say, network=False)
         labels = {LABEL_VERSION: await self._version(language, built, say)}
         labelled = f"FROM {built}\n{label(labels)}"
-        await self._build(archive_files(labelled), tag, say, network="none")
-        await self._engine.remove_image(built)
+        await self._build(archive_files(labelled), tag, say, network=False)
+        await self._store.remove(built)
 
     async def _add_packages(self, wanted: Wanted, plain: str, tag: str, say: _Progress) -> None:
         """The language's image with packages on top, fetched here and laid in there."""
-        language, labels = wanted.language, await self._engine.image_labels(plain) or {}
+        language, labels = wanted.language, await self._store.labels(plain) or {}
         with tempfile.TemporaryDirectory(prefix="sandboxd-") as folder:
             root = Path(folder) / "root"
             target = root / packages.TARGETS.get(language.name, "/").lstrip("/")
@@ -315,7 +300,7 @@ class Images:
             }
             recipe = f"FROM {plain}\nCOPY root /\n{run_steps(language.image.packages)}{label(told)}"
             archive = await asyncio.to_thread(archive_folder, recipe, root)
-        await self._build(archive, tag, say, network="none")
+        await self._build(archive, tag, say, network=False)
 
     async def _version(self, language: Language, image: str, say: _Progress) -> str:
         """What the language's version command prints, in a build that leaves nothing."""
@@ -324,8 +309,8 @@ class Images:
         )
         asked = f"{image}-asked"
         archive = archive_files(command)
-        lines = await self._build(archive, asked, say, network="none", cache=False)
-        await self._engine.remove_image(asked)
+        lines = await self._build(archive, asked, say, network=False, cache=False)
+        await self._store.remove(asked)
         found = (line for line in lines if line.startswith("version: "))
         return next(found, "").removeprefix("version: ")
 
@@ -335,20 +320,15 @@ class Images:
         tag: str,
         say: _Progress,
         *,
-        network: str,
+        network: bool,
         cache: bool = True,
     ) -> list[str]:
         """Builds an image; returns the lines that its steps printed."""
-        params = {"t": tag, "networkmode": network, "rm": "true", "forcerm": "true"}
-        if not cache:
-            params["nocache"] = "true"
         lines: list[str] = []
         try:
-            async for event in self._engine.post("build", params, archive):
-                for line in event.get("stream", "").splitlines():
-                    if (text := line.strip()) and not text.startswith(_NOISE):
-                        lines.append(text)
-                        say(text)
+            async for line in self._store.build(tag, archive, network=network, cache=cache):
+                lines.append(line)
+                say(line)
         except SandboxdError as error:
             tail = "\n".join(lines[-_TAIL:])
             raise ImageUnavailableError(f"building {tag} failed: {error}\n{tail}") from None
@@ -361,39 +341,3 @@ def image_tag(wanted: Wanted) -> str:
     recipe = msgspec.json.encode([_RECIPE, TOOLS, NAMES, language.image, sorted(wanted.packages)])
     laid = language.laid() | binaries()
     return f"sandboxd/{language.name}:{digest(recipe, *laid.values())}"
-
-
-async def _bootstrap(archive: Path, report: Callable[[str], None]) -> None:
-    """A minimal Debian as a tar archive, by mmdebstrap. Raises SetupError."""
-    program = shutil.which("mmdebstrap")
-    if program is None:
-        raise SetupError("mmdebstrap is not installed: apt-get install mmdebstrap")
-    sources = [
-        f"deb {_MIRROR} {SUITE} main",
-        f"deb {_MIRROR} {SUITE}-updates main",
-        f"deb {_SECURITY} {SUITE}-security main",
-        f"deb {_MIRROR} {SUITE}-backports main",
-    ]
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "--variant=apt",
-        f"--include={','.join((*TOOLS, *NAMES))}",
-        # Each later step fetches its own.
-        '--customize-hook=rm -rf "$1"/var/lib/apt/lists/*',
-        SUITE,
-        str(archive),
-        *sources,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    lines: list[str] = []
-    if process.stderr is not None:
-        async for line in process.stderr:
-            text = line.decode(errors="replace").strip()
-            if text:
-                lines.append(text)
-                report(text)
-    if await process.wait() != 0:
-        tail = "\n".join(lines[-_TAIL:])
-        raise SetupError(f"mmdebstrap failed ({process.returncode}):\n{tail}")

@@ -1,4 +1,5 @@
-"""What the pool asks of a container engine, and nothing more.
+"""What the daemon asks of a container engine, and nothing more: `Engine` for containers,
+`ImageStore` for images.
 
 Every method raises EngineUnavailableError when the engine does not answer in
 time, and otherwise what its text says.
@@ -6,24 +7,17 @@ time, and otherwise what its text says.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import AsyncIterator
+from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
+from sandboxd.engine.facts import ContainerFacts, EngineFacts
 from sandboxd_client.protocol import EngineInfo
 
 LABEL_INSTANCE = "sandboxd.instance"
 LABEL_SLOT = "sandboxd.slot"
 LABEL_PROFILE = "sandboxd.profile"
-
-
-class ContainerSpec(Struct, frozen=True):
-    """A container to create: the engine's own configuration, and a name for logs."""
-
-    name: str
-    uid: int
-    """Who its first process is to be."""
-    config: dict[str, Any]
 
 
 class Resources(Struct, frozen=True):
@@ -37,11 +31,55 @@ class Resources(Struct, frozen=True):
     """Of the whole container: the guest's processes among them."""
 
 
-class Ended(Struct, frozen=True):
-    """How a container's first process ended, as the engine knows it."""
+class Tmpfs(Struct, frozen=True):
+    """A file system in memory, which everybody in the container may write to."""
 
-    exit_code: int
-    oom_killed: bool
+    path: str
+    size: int
+    """Bytes."""
+    inodes: int
+    """Files that it may have, where the engine can bound them."""
+
+
+class Security(Struct, frozen=True):
+    """What differs between engines and operators of a container's isolation."""
+
+    seccomp: str
+    """The profile of system calls, as the JSON text that runtimes share."""
+    apparmor: str | None = None
+    """The AppArmor profile; the engine's own when None."""
+    runtime: str | None = None
+    """The engine's runtime, such as "runsc"; its default when None."""
+
+
+class ContainerSpec(Struct, frozen=True, kw_only=True):
+    """A container to create.
+
+    Whatever is said here, it has no capability and cannot gain any, shares no namespace
+    with the host, can write to nothing but its tmpfs, and may dump no core; nobody keeps
+    what it prints; it has one attached stdin, and is removed when its first process ends.
+    """
+
+    name: str
+    """Known before it exists, so that one whose creation nobody answered can be removed."""
+    image: str
+    argv: tuple[str, ...]
+    """Its first process, whatever the image says."""
+    uid: int
+    """Who that is to be, and its group."""
+    env: dict[str, str]
+    labels: dict[str, str]
+    tmpfs: tuple[Tmpfs, ...]
+    shm: int
+    """Bytes of POSIX shared memory."""
+    resources: Resources
+    nofile: int
+    """Files that a process may have open."""
+    fsize: int
+    """Bytes of a file that a process may write."""
+    security: Security
+    network: str | None = None
+    """The engine's network; None for none but loopback."""
 
 
 class Receiver(Protocol):
@@ -70,9 +108,11 @@ class Attachment(Protocol):
 
 
 class Engine(Protocol):
-    async def info(self) -> EngineInfo: ...
+    async def info(self) -> EngineInfo:
+        """What clients are told of the engine."""
 
-    async def has_image(self, tag: str) -> bool: ...
+    async def facts(self) -> EngineFacts:
+        """What isolation rests on. Raises StartFailedError."""
 
     async def create(self, wanted: ContainerSpec) -> str:
         """A new container's id. Raises ImageUnavailableError or StartFailedError."""
@@ -86,11 +126,36 @@ class Engine(Protocol):
     async def update(self, container: str, resources: Resources) -> None:
         """Changes a running container's limits. Raises StartFailedError where that is refused."""
 
-    async def ended(self, container: str) -> Ended | None:
-        """How a container ended; None when it is running or not known any more."""
+    async def describe(self, container: str) -> ContainerFacts:
+        """How a container is isolated, by the engine's word. Raises StartFailedError."""
 
     async def remove(self, container: str) -> None:
         """Kills and removes a container; one that is gone already is no error."""
 
     async def containers(self, labels: dict[str, str]) -> list[str]:
         """Names of the containers, running or not, that have all these labels."""
+
+
+class ImageStore(Protocol):
+    """The images that an engine has, by their tags, and the ways to get others. What takes
+    long tells how far it is; all raise StartFailedError with the engine's reason."""
+
+    async def labels(self, tag: str) -> dict[str, str] | None:
+        """An image's labels; None when it is not here."""
+
+    async def tags(self, label: str) -> list[str]:
+        """Of all images that carry a label, whatever its value."""
+
+    def pull(self, tag: str) -> AsyncIterator[str]:
+        """Raises ImageUnavailableError where the registry answers that it has no such image."""
+
+    def build(
+        self, tag: str, context: bytes, *, network: bool, cache: bool = True
+    ) -> AsyncIterator[str]:
+        """Builds from a tar archive with a Dockerfile; gives the lines that its steps print."""
+
+    async def load(self, tag: str, archive: BinaryIO) -> None:
+        """Makes an image of a root file system, as a tar archive."""
+
+    async def remove(self, tag: str) -> None:
+        """Takes a tag away; one that is gone already is no error."""

@@ -9,23 +9,23 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+
+import msgspec
 
 from sandboxd.config import Config
 from sandboxd.daemon import make_shape
-from sandboxd.engine import host
-from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.open import OpenEngine, open_engine
 from sandboxd.engine.port import ContainerSpec
-from sandboxd.engine.spec import Placement, container_spec
+from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.languages import BUILTIN, load
 from sandboxd.pool.fleet import Variant
 from sandboxd.run.profiles import make_profiles
 from tests.bench.measure import Measured, closed_loop
 from tests.support.daemon import RunningDaemon, eventually
 
-ALONE = {"NetworkMode": "none", "AutoRemove": True, "LogConfig": {"Type": "none"}}
-"""How a container is run for comparison: what it prints is not logged by the engine."""
 IMAGES = 600.0
 """Seconds that making an image may take, the first time."""
 
@@ -90,12 +90,18 @@ class Bench:
 
     # --- the engine without a daemon ---
 
-    def engine(self) -> DockerEngine:
-        return DockerEngine(host.address(None), self._config.engine)
+    def engine(self) -> AbstractAsyncContextManager[OpenEngine]:
+        return open_engine(self._config.engine)
 
-    def own_container(self, config: dict[str, object]) -> ContainerSpec:
-        """A container that is not a pool's."""
-        return ContainerSpec(f"sandboxd-bench-{os.getpid()}-{next(self._serial)}", 0, config)
+    def own_container(self, *argv: str) -> ContainerSpec:
+        """As a pool's, with another first process than the guest."""
+        number = next(self._serial)
+        placement = Placement("bench", f"{os.getpid()}-{number}", number, 60706 + number)
+        spec = container_spec(self._shape(), placement)
+        return msgspec.structs.replace(spec, argv=argv or spec.argv)
+
+    def _shape(self) -> Shape:
+        return make_shape(self._config, self._profile, self.image, Variant())
 
     @functools.cached_property
     def engine_rate(self) -> float:
@@ -106,13 +112,11 @@ class Bench:
         return asyncio.run(self._engine_loop(24))
 
     async def _engine_loop(self, count: int) -> float:
-        shape = make_shape(self._config, self._profile, self.image, Variant())
-        async with self.engine() as engine:
+        async with self.engine() as opened:
+            engine = opened.containers
 
             async def one() -> None:
-                number = next(self._serial)
-                placement = Placement("bench", f"{os.getpid()}-{number}", number, 60706 + number)
-                spec = container_spec(shape, placement)
+                spec = self.own_container()
                 await engine.create(spec)
                 echo = Echo()
                 attachment = await engine.attach(spec.name, echo)

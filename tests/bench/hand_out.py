@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sandboxd_client import AsyncClient, Output
-from tests.bench.bench import ALONE, Bench, Echo
+from tests.bench.bench import Bench, Echo
 from tests.bench.measure import BARE, HELLO, Figure, Goal, Measured, command, percentile, timed
 from tests.support.daemon import RunningDaemon
 
@@ -53,16 +53,8 @@ async def _first_bytes(daemon: RunningDaemon, count: int) -> list[float]:
 
 async def _attach_round_trips(bench: Bench, count: int) -> list[float]:
     times = []
-    async with bench.engine() as engine:
-        spec = bench.own_container(
-            {
-                "Image": bench.image,
-                "Entrypoint": ["cat"],
-                "OpenStdin": True,
-                "StdinOnce": True,
-                "HostConfig": ALONE,
-            }
-        )
+    async with bench.engine() as opened:
+        engine, spec = opened.containers, bench.own_container("cat")
         await engine.create(spec)
         echo = Echo()
         attachment = await engine.attach(spec.name, echo)
@@ -80,7 +72,7 @@ async def _attach_round_trips(bench: Bench, count: int) -> list[float]:
 
 def commands(bench: Bench) -> Iterator[Measured]:
     """`sandbox run` as it is typed, against the engine's own commands."""
-    name = bench.own_container({}).name
+    name = bench.own_container().name
     create = ["docker", "run", "--detach", "--rm", "--network=none", "--name", name]
     create += ["--entrypoint", "sleep", bench.image, "600"]
     run = ["docker", "run", "--rm", "--network=none", "--entrypoint", "python3", bench.image]

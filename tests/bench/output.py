@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from sandboxd_client import Limits, Output
-from tests.bench.bench import ALONE, Bench
+from tests.bench.bench import Bench
 from tests.bench.hand_out import SANDBOX
 from tests.bench.measure import (
     GIB,
@@ -93,14 +93,8 @@ class _Counter:
 
 async def _attach_rate(bench: Bench) -> float:
     """Megabytes a second from a container of its own to its attach stream, and no further."""
-    async with bench.engine() as engine:
-        spec = bench.own_container(
-            {
-                "Image": bench.image,
-                "Entrypoint": ["python3", "-c", FLOOD],
-                "HostConfig": ALONE,
-            }
-        )
+    async with bench.engine() as opened:
+        engine, spec = opened.containers, bench.own_container("python3", "-c", FLOOD)
         await engine.create(spec)
         counter = _Counter()
         await engine.attach(spec.name, counter)

@@ -14,12 +14,11 @@ from rich.console import Console
 
 from sandboxd.config import Config, PoolConfig
 from sandboxd.doctor import Report, Row, State, blockers, report
-from sandboxd.doctor import probe as module
 from sandboxd.doctor.command import run
 from sandboxd.doctor.gather import gather
-from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.docker.containers import DockerEngine
+from sandboxd.engine.facts import ContainerFacts
 from sandboxd.engine.port import ContainerSpec
-from sandboxd.engine.spec import Placement, Shape, container_spec
 from tests.support.daemon import RunningDaemon
 
 
@@ -39,14 +38,14 @@ def config(daemon: RunningDaemon) -> Config:
 
 
 def change(monkeypatch: pytest.MonkeyPatch, **host_config: Any) -> None:
-    """The probe's container is then another than the pool's would be."""
+    """The engine then makes another container than the probe's should be."""
+    real = DockerEngine.rendered
 
-    def changed(shape: Shape, placement: Placement) -> ContainerSpec:
-        made = container_spec(shape, placement)
-        config = {**made.config, "HostConfig": {**made.config["HostConfig"], **host_config}}
-        return msgspec.structs.replace(made, config=config)
+    async def changed(engine: DockerEngine, wanted: ContainerSpec) -> dict[str, Any]:
+        config = await real(engine, wanted)
+        return {**config, "HostConfig": {**config["HostConfig"], **host_config}}
 
-    monkeypatch.setattr(module, "container_spec", changed)
+    monkeypatch.setattr(DockerEngine, "rendered", changed)
 
 
 async def look(config: Config) -> tuple[Report, dict[str, Row]]:
@@ -158,15 +157,12 @@ async def test_a_doctor_that_is_interrupted_leaves_nothing_behind(
 ) -> None:
     asked = asyncio.Event()
 
-    real = DockerEngine.ask
+    async def never_answer(_: DockerEngine, __: str) -> ContainerFacts:
+        asked.set()
+        never: asyncio.Future[ContainerFacts] = asyncio.get_running_loop().create_future()
+        return await never
 
-    async def never_answer(engine: DockerEngine, path: str) -> dict[str, Any]:
-        if path.startswith("containers/"):
-            asked.set()
-            await asyncio.get_running_loop().create_future()
-        return await real(engine, path)
-
-    monkeypatch.setattr(DockerEngine, "ask", never_answer)
+    monkeypatch.setattr(DockerEngine, "describe", never_answer)
     looking = asyncio.create_task(gather(config))
     async with asyncio.timeout(30):
         await asked.wait()

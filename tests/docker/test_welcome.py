@@ -7,11 +7,11 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sandboxd.config import Config
+from sandboxd.config import Config, EngineConfig
 from sandboxd.daemon import make_shape
-from sandboxd.engine import host
-from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.open import open_engine
+from sandboxd.engine.port import Engine
 from sandboxd.engine.spec import Placement, container_spec
 from sandboxd.languages import BUILTIN, load
 from sandboxd.pool.fleet import Variant
@@ -23,9 +23,7 @@ _SLOT = 480
 
 
 @asynccontextmanager
-async def started(
-    engine: DockerEngine, slot: int
-) -> AsyncIterator[tuple[Guest, asyncio.Future[str]]]:
+async def started(engine: Engine, slot: int) -> AsyncIterator[tuple[Guest, asyncio.Future[str]]]:
     """A container as a pool makes it, up, and why its guest was lost once it is."""
     config, languages = Config(), load(BUILTIN)
     profile = make_profiles(config, languages)["python"]
@@ -49,9 +47,9 @@ async def started(
 async def test_a_guest_that_nobody_welcomes_ends_and_one_that_is_welcomed_waits_on() -> None:
     async with (
         asyncio.timeout(60),
-        DockerEngine(host.address(None), Config().engine) as engine,
-        started(engine, _SLOT) as (welcomed, _),
-        started(engine, _SLOT + 1) as (_, lost),
+        open_engine(EngineConfig()) as engine,
+        started(engine.containers, _SLOT) as (welcomed, _),
+        started(engine.containers, _SLOT + 1) as (_, lost),
     ):
         welcomed.welcome()
         assert "no daemon has answered within 10000 ms" in await lost

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.typing import EventDict
 
-from sandboxd.engine.port import LABEL_INSTANCE, ContainerSpec
+from sandboxd.engine.port import LABEL_INSTANCE
 from sandboxd.errors import (
     EngineUnavailableError,
     ImageUnavailableError,
@@ -21,7 +21,7 @@ from sandboxd.pool.pool import Lease
 from sandboxd.pool.reaper import sweep
 from sandboxd_client.protocol import PoolStatus
 from tests.support.engine import FakeEngine
-from tests.support.pools import INSTANCE, USUAL, Running, plan, run, settings
+from tests.support.pools import INSTANCE, USUAL, Running, container, plan, run, settings
 from tests.support.wait import DEADLINE, turns, until
 
 MINE = {LABEL_INSTANCE: INSTANCE}
@@ -41,7 +41,7 @@ def spec(name: str = "python", key: object = 0, least: int = 1, most: int = 4) -
 
 async def left_over(engine: FakeEngine, name: str, instance: str = INSTANCE) -> None:
     """A container that no pool of this daemon knows."""
-    await engine.create(ContainerSpec(name, 60000, {"Labels": {LABEL_INSTANCE: instance}}))
+    await engine.create(container(name, labels={LABEL_INSTANCE: instance}))
 
 
 @pytest.fixture

@@ -189,9 +189,9 @@ async def test_with_leave_a_run_has_the_network_in_a_container_of_its_own(tmp_pa
         assert (result["stdout"], result["container"]["uses"]) == ("online\n", 1)
         plain = await run(wire)
         assert plain["container"]["id"] != result["container"]["id"]
-        modes = [spec.config["HostConfig"]["NetworkMode"] for spec in service.engine.specs]
-        assert modes[0] == "none"
-        assert "bridge" in modes
+        networks = [spec.network for spec in service.engine.specs]
+        assert networks[0] is None
+        assert "bridge" in networks
 
 
 async def test_a_writable_root_is_a_container_of_its_own_that_is_used_once(
@@ -200,7 +200,7 @@ async def test_a_writable_root_is_a_container_of_its_own_that_is_used_once(
     for _ in range(2):
         result = await run(wire, read_only=False)
         assert result["container"]["uses"] == 1
-    commands = [spec.config["Cmd"] for spec in service.engine.specs]
+    commands = [spec.argv for spec in service.engine.specs]
     assert "--writable-root" not in commands[0]
     assert sum("--writable-root" in command for command in commands) >= 2
 

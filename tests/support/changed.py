@@ -1,4 +1,4 @@
-"""Python's pool on the real engine, with its containers made otherwise than they should be."""
+"""Python's pool on the real engine, which makes its containers otherwise than it was asked to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-
-import msgspec
 
 from sandboxd.config import Config, QuotaConfig
 from sandboxd.daemon import make_shape
 from sandboxd.engine import host
-from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.docker.api import DockerApi
+from sandboxd.engine.docker.containers import DockerEngine
 from sandboxd.engine.images import Wanted, image_tag
 from sandboxd.engine.port import LABEL_INSTANCE, ContainerSpec
 from sandboxd.engine.spec import Placement, container_spec
@@ -31,7 +30,7 @@ from sandboxd.run.runner import Runner
 from sandboxd_client.protocol import Limits, RunResult
 
 Change = Callable[[dict[str, Any]], object]
-"""Changes a container's configuration in place."""
+"""Changes a container's configuration, in the engine's words, in place."""
 
 
 class Nobody:
@@ -53,9 +52,22 @@ class Nobody:
         return False
 
 
+class ChangedEngine(DockerEngine):
+    """Makes other containers than it is asked for."""
+
+    def __init__(self, api: DockerApi, change: Change) -> None:
+        super().__init__(api)
+        self._change = change
+
+    async def rendered(self, wanted: ContainerSpec) -> dict[str, Any]:
+        config = await super().rendered(wanted)
+        self._change(config)
+        return config
+
+
 @asynccontextmanager
 async def changed_runner(change: Change) -> AsyncIterator[Runner]:
-    """A runner whose containers are changed before they are created; none is left after."""
+    """A runner whose containers are not what they should be; none is left after."""
     config, instance = Config(), f"test-{secrets.token_hex(4)}"
     languages = load(BUILTIN)
     profiles = make_profiles(config, languages)
@@ -64,10 +76,7 @@ async def changed_runner(change: Change) -> AsyncIterator[Runner]:
 
     def spec(slot: int) -> ContainerSpec:
         placement = Placement(instance, secrets.token_hex(4), slot, 60706 + slot)
-        made = container_spec(shape, placement)
-        changed = msgspec.json.decode(msgspec.json.encode(made.config))
-        change(changed)
-        return msgspec.structs.replace(made, config=changed)
+        return container_spec(shape, placement)
 
     def plan(_: Variant) -> Plan:
         return Plan(
@@ -80,7 +89,10 @@ async def changed_runner(change: Change) -> AsyncIterator[Runner]:
             queue=10,
         )
 
-    async with DockerEngine(host.address(None), config.engine) as engine:
+    async with AsyncExitStack() as stack:
+        api = DockerApi(host.address(None), config.engine.timeout)
+        engine = ChangedEngine(await stack.enter_async_context(api), change)
+        stack.callback(engine.close)
         async with Fleet(engine, instance, starts=2) as fleet:
             settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
             fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})

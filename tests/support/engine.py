@@ -9,40 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from sandboxd.engine.port import Attachment, ContainerSpec, Ended, Receiver, Resources
+from sandboxd.engine.facts import Component, ContainerFacts, EngineFacts
+from sandboxd.engine.port import Attachment, ContainerSpec, Receiver, Resources
 from sandboxd.errors import StartFailedError
 from sandboxd_client.protocol import EngineInfo
 from tests.support.guest import FakeGuest, Temper
 from tests.support.program import Events, Program
+from tests.support.step import Step
 
-
-class Step:
-    """One of the engine's calls, which fails or waits as a test says."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self._errors: list[Exception] = []
-        self._gate = asyncio.Event()
-        self._gate.set()
-
-    def fail(self, error: Exception, times: int = 1) -> None:
-        """The next calls raise the error."""
-        self._errors += [error] * times
-
-    def mend(self) -> None:
-        self._errors.clear()
-
-    def hold(self) -> asyncio.Event:
-        """Calls from now on wait for this event."""
-        self._gate = asyncio.Event()
-        return self._gate
-
-    async def play(self) -> None:
-        self.calls += 1
-        await asyncio.sleep(0)  # no real engine answers at once
-        await self._gate.wait()
-        if self._errors:
-            raise self._errors.pop(0)
+FACTS = EngineFacts(
+    engine=Component("double", "1.0"), runtime=Component("none", "1.0"), security={"seccomp": ""}
+)
+"""An engine that limits and isolates as it should."""
 
 
 class FakeEngine:
@@ -74,9 +52,9 @@ class FakeEngine:
         await self.on["info"].play()
         return EngineInfo(name="double", version="1.0", isolation=["none"])
 
-    async def has_image(self, tag: str) -> bool:
-        await self.on["has_image"].play()
-        return True
+    async def facts(self) -> EngineFacts:
+        await self.on["facts"].play()
+        return FACTS
 
     async def create(self, wanted: ContainerSpec) -> str:
         """Where this fails the container exists: that is the worst that an engine does."""
@@ -101,9 +79,10 @@ class FakeEngine:
         await self.on["update"].play()
         self._find(container).resources.append(resources)
 
-    async def ended(self, container: str) -> Ended | None:
-        await self.on["ended"].play()
-        return None
+    async def describe(self, container: str) -> ContainerFacts:
+        await self.on["describe"].play()
+        self._find(container)
+        return ContainerFacts(network="none", log="none")
 
     async def remove(self, container: str) -> None:
         await self.on["remove"].play()

@@ -60,14 +60,14 @@ class Temper(Struct):
 
 def hello(spec: ContainerSpec) -> dict[str, str]:
     """What the kernel would say of a container that is as it was asked for."""
-    host = spec.config["HostConfig"]
+    resources = spec.resources
     return {
         "uid": str(spec.uid),
         "root": "ro",
-        "memory": str(host["Memory"]),
-        "memsw": str(host["MemorySwap"]),
-        "pids": str(host["PidsLimit"]),
-        "cpu": f"{host['NanoCpus'] // 10_000} 100000",
+        "memory": str(resources.memory),
+        "memsw": str(resources.memory),
+        "pids": str(resources.pids),
+        "cpu": f"{round(resources.cpus * 100_000)} 100000",
     }
 
 
@@ -145,7 +145,7 @@ class FakeGuest:
         programs: dict[str, Program],
     ) -> None:
         self.name = spec.name
-        self.labels: dict[str, str] = spec.config["Labels"]
+        self.labels = spec.labels
         self.events = events
         self.heard = Counter[Command]()
         """Frames that came in, by their type."""

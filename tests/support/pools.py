@@ -6,8 +6,13 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from sandboxd.engine.port import LABEL_INSTANCE, LABEL_SLOT, ContainerSpec, Resources
-from sandboxd.engine.spec import resource_config
+from sandboxd.engine.port import (
+    LABEL_INSTANCE,
+    LABEL_SLOT,
+    ContainerSpec,
+    Resources,
+    Security,
+)
 from sandboxd.guest import frames
 from sandboxd.guest.frames import Command, Event, Verdict
 from sandboxd.pool.container import Plan
@@ -35,6 +40,26 @@ def settings(least: int = 1, most: int = 4, **more: object) -> Settings:
     return Settings(min=least, max=most, **values)  # type: ignore[arg-type]
 
 
+def container(
+    name: str, uid: int = 60000, labels: dict[str, str] | None = None, resources: Resources = USUAL
+) -> ContainerSpec:
+    """What the double looks at of a container, and nothing in the rest."""
+    return ContainerSpec(
+        name=name,
+        image="image",
+        argv=("/sandboxd/guest",),
+        uid=uid,
+        env={},
+        labels=labels or {},
+        tmpfs=(),
+        shm=0,
+        resources=resources,
+        nofile=0,
+        fsize=0,
+        security=Security(seccomp=""),
+    )
+
+
 def plan(
     profile: str = "python",
     *,
@@ -46,8 +71,7 @@ def plan(
     def spec(slot: int) -> ContainerSpec:
         on_spec(slot)
         labels = {LABEL_INSTANCE: INSTANCE, LABEL_SLOT: str(slot)}
-        config = {"Labels": labels, "HostConfig": resource_config(USUAL)}
-        return ContainerSpec(f"{profile}-{next(_serials)}", 60000 + slot, config)
+        return container(f"{profile}-{next(_serials)}", 60000 + slot, labels)
 
     return Plan(
         language=profile,

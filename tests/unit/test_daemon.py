@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from sandboxd.config import AdminConfig, Config, HistoryConfig
 from sandboxd.daemon import Daemon
-from sandboxd.engine.docker import DockerEngine
+from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.open import OpenEngine
 from sandboxd.errors import ConfigError
+from sandboxd.languages import load
 from tests.support.engine import FakeEngine
+from tests.support.image_store import FakeImages
 from tests.support.wait import until
 from tests.support.wire import Wire
-from tests.unit.test_doctor_engines import DOCKER_27
-
-
-class Engine(FakeEngine):
-    """Has Python's image, and makes others for ever."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.making = 0
-
-    async def ask(self, path: str) -> dict[str, Any]:
-        return DOCKER_27[path == "version"]
-
-    async def image_labels(self, tag: str) -> dict[str, str] | None:
-        await self.on["image_labels"].play()
-        return {} if tag.startswith("sandboxd/python:") else None
-
-    async def has_image(self, tag: str) -> bool:
-        return await self.image_labels(tag) is not None
-
-    async def post(self, *_: object) -> AsyncIterator[dict[str, Any]]:
-        self.making += 1
-        await asyncio.get_running_loop().create_future()
-        yield {}
 
 
 class Setting:
+    """A daemon on an engine that has Python's image, and makes others for ever."""
+
     def __init__(self, folder: Path) -> None:
-        self.engine = Engine()
+        languages = load(folder / "none")
+        self.engine = FakeEngine()
+        self.store = FakeImages(image_tag(Wanted(languages.find("python"))))
+        self.store.on["pull"].hold()
         self.config = Config(
             socket=str(folder / "sandboxd.sock"),
             languages_path=str(folder / "none"),
@@ -52,7 +34,7 @@ class Setting:
             admin=AdminConfig(socket=str(folder / "admin.sock")),
         )
         self.socket, self.admin = Path(self.config.socket), folder / "admin.sock"
-        self.daemon = Daemon(self.config, cast("DockerEngine", self.engine))
+        self.daemon = Daemon(self.config, OpenEngine("double", self.engine, self.store))
         self._before = asyncio.all_tasks()
 
     def left(self) -> list[object]:
@@ -63,7 +45,7 @@ class Setting:
         return [*tasks, *sockets, *self.engine.guests]
 
     async def serves(self) -> None:
-        await until(lambda: self.engine.making > 0, "images are being made")
+        await until(lambda: self.store.on["pull"].calls > 0, "images are being made")
         await until(lambda: len(self.engine.guests) > 0, "containers are there")
         async with Wire(self.socket) as wire:
             assert (await wire.call("health"))["status"] == "degraded"
@@ -88,7 +70,7 @@ async def test_a_daemon_without_its_admin_socket_lets_nobody_in_and_begins_nothi
     with pytest.raises(ConfigError, match=r"cannot listen on .*admin"):
         await setting.daemon.__aenter__()
     assert setting.left() == []
-    assert setting.engine.making == 0
+    assert setting.store.on["pull"].calls == 0
 
 
 async def test_a_daemon_without_its_own_socket_ends_all_that_it_has_begun(
@@ -102,9 +84,10 @@ async def test_a_daemon_without_its_own_socket_ends_all_that_it_has_begun(
 
 
 async def test_a_start_that_is_given_up_is_undone(setting: Setting) -> None:
-    setting.engine.on["image_labels"].hold()
+    looked = setting.store.on["labels"]
+    looked.hold()
     starting = asyncio.create_task(setting.daemon.__aenter__())
-    await until(lambda: setting.engine.on["image_labels"].calls > 0, "images are looked for")
+    await until(lambda: looked.calls > 0, "images are looked for")
     assert setting.left()
     starting.cancel()
     await asyncio.wait([starting])

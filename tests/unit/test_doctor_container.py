@@ -10,6 +10,7 @@ import pytest
 
 from sandboxd.doctor import Findings, Row, State, check, exit_code
 from sandboxd.doctor.findings import DaemonFacts, HostFacts, ImageFacts, Probe, SocketFacts
+from sandboxd.engine.facts import ContainerFacts
 from sandboxd.engine.port import Resources
 from sandboxd.pool.verify import child_faults, container_faults
 from tests.unit.test_doctor_engines import (
@@ -34,17 +35,14 @@ PROOF = {
     "Seccomp": "2",
     "Seccomp_filters": "2",
 }
-SHOWN: dict[str, Any] = {
-    "AppArmorProfile": "",
-    "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none", "Config": {}}},
-}
+SHOWN = ContainerFacts(network="none", log="none")
 HOST = HostFacts(kernel="6.8.0-51-generic", sysctls={"user.max_user_namespaces": "96365"})
 
 
 def probe(
     hello: Mapping[str, str] = V1,
     proof: Mapping[str, str] = PROOF,
-    shown: Mapping[str, Any] = SHOWN,
+    shown: ContainerFacts = SHOWN,
 ) -> Probe:
     """One that was judged as the pool would judge it."""
     namespaces = hello.get("namespaces") == "1"
@@ -58,7 +56,7 @@ def probe(
             *container_faults(hello, RESOURCES, UID),
             *child_faults(proof, namespaces=namespaces, uid=UID),
         ],
-        shown=dict(shown),
+        shown=shown,
     )
 
 
@@ -156,8 +154,8 @@ REFUSED = {**V2, "namespaces": "0", "reason": "mount proc: Permission denied"}
 OUTSIDE = {**PROOF, "Uid": f"{UID}\t" * 4, "Gid": f"{UID}\t" * 4}
 
 
-def confined(profile: str) -> dict[str, Any]:
-    return {**SHOWN, "AppArmorProfile": profile}
+def confined(profile: str) -> ContainerFacts:
+    return msgspec.structs.replace(SHOWN, apparmor=profile)
 
 
 def test_refused_namespaces_make_it_slower_and_not_unsafe() -> None:
@@ -201,7 +199,8 @@ def test_a_container_that_apparmor_does_not_confine_is_told_of() -> None:
 
 def test_selinux_is_as_good() -> None:
     label = "system_u:system_r:container_t:s0:c1,c2"
-    table = looked(found(PODMAN), probe=probe(V2, PROOF, {**SHOWN, "ProcessLabel": label}))
+    shown = msgspec.structs.replace(SHOWN, selinux=label)
+    table = looked(found(PODMAN), probe=probe(V2, PROOF, shown))
     assert (table["SELinux"].state, table["SELinux"].detail) == (State.OK, label)
     assert "AppArmor" not in table
 
@@ -277,7 +276,7 @@ def test_a_kernel_without_seccomp_breaks_the_report() -> None:
 
 
 def test_a_container_with_a_network_breaks_the_report() -> None:
-    shown = {**SHOWN, "HostConfig": {**SHOWN["HostConfig"], "NetworkMode": "bridge"}}
+    shown = ContainerFacts(network="bridge", log="none")
     assert broken(looked(found(DOCKER_27), probe=probe(V2, PROOF, shown))) == {"no network"}
 
 
@@ -288,7 +287,7 @@ def test_a_network_that_runs_may_ask_for_is_told_of() -> None:
 
 
 def test_an_engine_that_keeps_logs_all_the_same_is_told_of() -> None:
-    shown = {**SHOWN, "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "journald"}}}
+    shown = ContainerFacts(network="none", log="journald")
     table = looked(found(DOCKER_27), probe=probe(V2, PROOF, shown))
     assert table["no logs"].state is State.MISSING
     assert "journald" in table["no logs"].detail

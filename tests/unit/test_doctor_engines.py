@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from sandboxd.doctor import EngineFacts, Findings, Row, State, blockers, check
+from sandboxd.doctor import Findings, Row, State, blockers, check
 from sandboxd.doctor.changelog import Entry
-from sandboxd.doctor.engine import LIMITS, parse_engine
-from sandboxd.doctor.findings import Component, HostFacts
+from sandboxd.doctor.findings import HostFacts
+from sandboxd.engine.docker.facts import LIMITS, parse_engine
+from sandboxd.engine.facts import Component, EngineFacts
 
 Answers = tuple[dict[str, Any], dict[str, Any]]
 ABLE = dict.fromkeys(LIMITS, True)

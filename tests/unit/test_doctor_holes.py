@@ -8,8 +8,9 @@ import re
 import pytest
 
 from sandboxd.doctor.changelog import fixed_by, parse_changelog
-from sandboxd.doctor.findings import Component
-from sandboxd.doctor.holes import HOLES, fixed_in, from_distribution, open_holes, parse_version
+from sandboxd.doctor.holes import HOLES, fixed_in, open_holes
+from sandboxd.engine.facts import Component
+from sandboxd.engine.versions import from_distribution, parse_version
 
 IN_ORDER = [
     "1.0-rc6",

@@ -6,37 +6,33 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 
-from sandboxd.engine.podman import Dialect, is_podman, plain_tag, resource_config
-from sandboxd.engine.port import Resources
+from sandboxd.engine.docker.config import container_config
+from sandboxd.engine.docker.podman import Podman, is_podman, plain_tag, resource_config
+from sandboxd.engine.port import Resources, Security, Tmpfs
+from tests.support.pools import container
 
-CONFIG: dict[str, Any] = {
-    "Image": "sandboxd/python:1",
-    "HostConfig": {
-        "Memory": 1,
-        "SecurityOpt": ["no-new-privileges", 'seccomp={"defaultAction": "é"}'],
-        "Tmpfs": {"/tmp": "rw,size=5,nr_inodes=7"},
-        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
-    },
-}
+WANTED = msgspec.structs.replace(
+    container("name"), tmpfs=(Tmpfs("/tmp", 5, 7),), security=Security('{"defaultAction": "é"}')
+)
 
 
 @pytest.fixture
-def dialect() -> Iterator[Dialect]:
-    made = Dialect()
+def podman() -> Iterator[Podman]:
+    made = Podman()
     yield made
     made.close()
 
 
-def test_the_seccomp_profile_is_a_file_that_nobody_can_change(dialect: Dialect) -> None:
-    options = dialect.translated(CONFIG)["HostConfig"]["SecurityOpt"]
+def test_the_seccomp_profile_is_a_file_that_nobody_can_change(podman: Podman) -> None:
+    options = podman.container_config(WANTED)["HostConfig"]["SecurityOpt"]
     assert options[:2] == ["unmask=ALL", "no-new-privileges"]
     path = Path(options[2].removeprefix("seccomp="))
     assert path.read_text() == '{"defaultAction": "é"}'
-    assert dialect.translated(CONFIG)["HostConfig"]["SecurityOpt"] == options
+    assert podman.container_config(WANTED)["HostConfig"]["SecurityOpt"] == options
     with pytest.raises(PermissionError):
         path.write_text("{}")
     with path.open() as file:
@@ -45,21 +41,27 @@ def test_the_seccomp_profile_is_a_file_that_nobody_can_change(dialect: Dialect) 
 
 def test_a_closed_one_leaves_no_file_open() -> None:
     before = os.listdir("/proc/self/fd")  # noqa: PTH208 - as many names as there are
-    closed = Dialect()
-    closed.translated(CONFIG)
+    closed = Podman()
+    closed.container_config(WANTED)
     closed.close()
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208 - the same
 
 
 def test_what_it_does_not_understand_is_said_otherwise_and_the_rest_as_it_is(
-    dialect: Dialect,
+    podman: Podman,
 ) -> None:
-    told = dialect.translated(CONFIG)
-    assert (told["Image"], told["HostConfig"]["Memory"]) == ("sandboxd/python:1", 1)
-    assert told["HostConfig"]["Tmpfs"]["/tmp"] == "rw,size=5"
+    told = podman.container_config(WANTED)
+    docker = container_config(WANTED)
+    assert docker["HostConfig"]["Tmpfs"] == {
+        "/tmp": told["HostConfig"]["Tmpfs"]["/tmp"] + ",nr_inodes=7"
+    }
     assert told["HostConfig"]["Tmpfs"]["/var/tmp"].startswith("ro,")
-    assert [each["Name"] for each in told["HostConfig"]["Ulimits"]] == ["core", "nproc"]
-    assert CONFIG["HostConfig"]["Tmpfs"] == {"/tmp": "rw,size=5,nr_inodes=7"}
+    assert told["HostConfig"]["Ulimits"][:-1] == docker["HostConfig"]["Ulimits"]
+    assert told["HostConfig"]["Ulimits"][-1]["Name"] == "nproc"
+    otherwise = ("SecurityOpt", "Tmpfs", "Ulimits")
+    for name in docker["HostConfig"].keys() - {*otherwise}:
+        assert told["HostConfig"][name] == docker["HostConfig"][name]
+    assert told | {"HostConfig": None} == docker | {"HostConfig": None}
 
 
 def test_limits_are_told_in_its_own_words() -> None:

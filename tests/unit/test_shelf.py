@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from sandboxd.config import Config
-from sandboxd.engine.docker import DockerEngine
 from sandboxd.engine.images import Images, image_tag
 from sandboxd.errors import EngineUnavailableError, ImageUnavailableError
 from sandboxd.languages import load
 from sandboxd.run.profiles import Profile, make_profiles
 from sandboxd.shelf import Present, Shelf, _wanted
+from tests.support.image_store import FakeImages
 from tests.support.wait import DEADLINE, turns
-
-
-class Engine:
-    """Knows of images, and may be slow or silent about them."""
-
-    def __init__(self) -> None:
-        self.images: set[str] = set()
-        self.down = False
-        self.answers = asyncio.Event()
-        self.answers.set()
-
-    async def image_labels(self, tag: str) -> dict[str, str] | None:
-        await asyncio.sleep(0)
-        await self.answers.wait()
-        if self.down:
-            raise EngineUnavailableError("the engine does not answer")
-        return {} if tag in self.images else None
-
-    async def has_image(self, tag: str) -> bool:
-        return await self.image_labels(tag) is not None
 
 
 class Setting:
@@ -44,10 +23,9 @@ class Setting:
     def __init__(self, folder: Path) -> None:
         known = make_profiles(Config(), load(folder / "none"))
         self.profiles = {name: known[name] for name in ("bash", "python", "sh")}
-        self.engine = Engine()
-        self.engine.images = {image_tag(_wanted(each)) for each in self.profiles.values()}
+        self.store = FakeImages(*(image_tag(_wanted(each)) for each in self.profiles.values()))
         self.told: list[set[str]] = []
-        self.shelf = Shelf(Images(cast("DockerEngine", self.engine)), self._changed)
+        self.shelf = Shelf(Images(self.store), self._changed)
 
     def _changed(self, present: Present) -> None:
         self.told.append(set(present))
@@ -66,19 +44,19 @@ def setting(tmp_path: Path) -> Setting:
 
 async def test_what_is_there_is_served_while_images_are_looked_for_again(setting: Setting) -> None:
     await setting.configure()
-    setting.engine.answers.clear()
+    answers = setting.store.on["labels"].hold()
     again = asyncio.create_task(setting.configure())
     await turns()
     for profile in setting.profiles.values():
         await setting.opened(profile, timeout=0.0)
-    setting.engine.answers.set()
+    answers.set()
     await again
     assert setting.told == [{*setting.profiles}] * 2
 
 
 async def test_an_engine_that_does_not_answer_takes_no_image_away(setting: Setting) -> None:
     await setting.configure()
-    setting.engine.down = True
+    setting.store.on["labels"].fail(EngineUnavailableError("the engine does not answer"), times=3)
     await setting.configure()
     assert setting.told == [{*setting.profiles}] * 2
     assert setting.shelf.progress() == {}
@@ -88,7 +66,7 @@ async def test_an_image_that_has_gone_is_not_served_after_the_configuration_is_r
     setting: Setting,
 ) -> None:
     await setting.configure()
-    setting.engine.images.discard(image_tag(_wanted(setting.profiles["sh"])))
+    del setting.store.known[image_tag(_wanted(setting.profiles["sh"]))]
     await setting.configure()
     assert setting.told == [{*setting.profiles}, {"bash", "python"}]
     with pytest.raises(ImageUnavailableError):
@@ -99,11 +77,11 @@ async def test_an_image_that_has_gone_is_not_served_after_the_configuration_is_r
 async def test_who_waits_for_an_image_gets_it_though_the_configuration_is_read_meanwhile(
     setting: Setting,
 ) -> None:
-    setting.engine.answers.clear()
+    answers = setting.store.on["labels"].hold()
     waiting = asyncio.create_task(setting.opened(setting.profiles["bash"]))
     await turns()
     again = asyncio.create_task(setting.configure())
     await turns()
-    setting.engine.answers.set()
+    answers.set()
     await asyncio.gather(waiting, again)
     assert setting.shelf.state("bash")

@@ -1,4 +1,4 @@
-"""The container: every field that hardens it, one by one."""
+"""The container, as Docker is asked for it: every field that hardens it, one by one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from sandboxd.engine.docker.config import container_config, resource_config
 from sandboxd.engine.port import Resources
-from sandboxd.engine.spec import Placement, Shape, container_spec, resource_config
+from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.languages import load
 
 LANGUAGES = load(Path("/nowhere"))
@@ -30,7 +31,7 @@ PLAIN = replace(SHAPE, language=LANGUAGES.find("ruby"), preload=())
 
 def config(slot: int = 3, shape: Shape = SHAPE) -> dict[str, Any]:
     placement = Placement(instance="inst", serial="s-1", slot=slot, uid=60706 + slot)
-    return container_spec(shape, placement).config
+    return container_config(container_spec(shape, placement))
 
 
 HOST: dict[str, Any] = config()["HostConfig"]

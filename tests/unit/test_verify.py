@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sandboxd.engine.port import ContainerSpec, Resources
-from sandboxd.engine.spec import resource_config
+from sandboxd.engine.port import Resources
 from sandboxd.pool.verify import child_faults, container_faults, parse_status
 from tests.support.guest import hello, proof
+from tests.support.pools import container
 
 WANTED = Resources(memory=2**29, cpus=1.5, cpu_shares=1024, pids=102)
-SPEC = ContainerSpec("name", 60001, {"Labels": {}, "HostConfig": resource_config(WANTED)})
+SPEC = container("name", 60001, resources=WANTED)
 GOOD = hello(SPEC)
 
 

@@ -11,12 +11,12 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
-from sandboxd.engine.port import Resources
+from sandboxd.engine.docker import config
+from sandboxd.engine.port import ContainerSpec, Resources
 
 ENGINE = "Podman Engine"
 """The name of its component in what `/version` answers."""
 
-_SECCOMP = "seccomp="
 _PROCESSES = 32768
 _PERIOD = 100_000
 """Microseconds, in which the quota is so many."""
@@ -45,8 +45,8 @@ def plain_tag(tag: str) -> str:
     return tag.removeprefix("docker.io/").removeprefix("localhost/")
 
 
-class Dialect:
-    """Translates configurations of containers. To be closed when none is used any more."""
+class Podman:
+    """Asks for containers in its words. To be closed when none is used any more."""
 
     def __init__(self) -> None:
         self._profiles: dict[str, int] = {}
@@ -55,31 +55,22 @@ class Dialect:
         while self._profiles:
             os.close(self._profiles.popitem()[1])
 
-    def translated(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        host = dict(config["HostConfig"])
+    def container_config(self, wanted: ContainerSpec) -> dict[str, Any]:
+        told = config.container_config(wanted)
+        host = told["HostConfig"]
         host["SecurityOpt"] = [
             # No mask on proc and sys: an empty list of them is not heard.
             "unmask=ALL",
-            *(self._security(option) for option in host["SecurityOpt"]),
+            *config.security_options(wanted.security, self._path(wanted.security.seccomp)),
         ]
         # The number of inodes is refused; they count as memory all the same.
-        host["Tmpfs"] = {
-            path: ",".join(word for word in options.split(",") if not word.startswith("nr_inodes="))
-            for path, options in host["Tmpfs"].items()
-        }
+        host["Tmpfs"] = {each.path: config.tmpfs_options(each) for each in wanted.tmpfs}
         # It would mount one there that can be written to, and outlives a run.
         host["Tmpfs"]["/var/tmp"] = "ro,nosuid,nodev,noexec,size=4096,mode=0555"
         # Unless it is said, the kernel's most is asked for, which not everybody may have.
         # What bounds the processes of a container is its cgroup.
-        host["Ulimits"] = [
-            *host["Ulimits"],
-            {"Name": "nproc"} | dict.fromkeys(("Soft", "Hard"), _processes()),
-        ]
-        return {**config, "HostConfig": host}
-
-    def _security(self, option: str) -> str:
-        profile = option.removeprefix(_SECCOMP)
-        return option if profile == option else f"{_SECCOMP}{self._path(profile)}"
+        host["Ulimits"].append(config.ulimit("nproc", _processes()))
+        return told
 
     def _path(self, profile: str) -> str:
         """Of a file without a name, which the engine opens by way of this process, wherever

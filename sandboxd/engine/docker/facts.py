@@ -1,4 +1,4 @@
-"""The engine's own words on itself: asked for, and put into our terms."""
+"""What an engine answers about itself and its containers, as our facts. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,37 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sandboxd.doctor.findings import Component, EngineFacts
-from sandboxd.doctor.holes import from_distribution
-from sandboxd.engine.docker import DockerEngine
-from sandboxd.engine.podman import ENGINE as PODMAN
-from sandboxd.engine.podman import is_podman
+from sandboxd.engine.docker.podman import ENGINE as PODMAN
+from sandboxd.engine.docker.podman import is_podman
+from sandboxd.engine.facts import Component, ContainerFacts, EngineFacts
+from sandboxd.engine.versions import from_distribution
+from sandboxd_client.protocol import EngineInfo
 
 LIMITS = ("MemoryLimit", "SwapLimit", "PidsLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares")
 
 
-async def look_at_engine(engine: DockerEngine) -> EngineFacts:
-    """Two cheap calls. Raises EngineUnavailableError and StartFailedError."""
-    return parse_engine(await engine.ask("info"), await engine.ask("version"))
+def parse_info(info: Mapping[str, Any], *, podman: bool) -> EngineInfo:
+    """What clients are told of the engine."""
+    isolation = [option.removeprefix("name=") for option in info.get("SecurityOptions") or []]
+    isolation.append(f"cgroup v{info.get('CgroupVersion', '?')}")
+    isolation.append(f"runtime {info.get('DefaultRuntime', '?')}")
+    name = "podman" if podman else "docker"
+    return EngineInfo(name=name, version=info["ServerVersion"], isolation=isolation)
+
+
+def parse_container(shown: Mapping[str, Any]) -> ContainerFacts:
+    """The facts in what `/containers/NAME/json` answers."""
+    host = shown.get("HostConfig") or {}
+    return ContainerFacts(
+        apparmor=str(shown.get("AppArmorProfile") or ""),
+        selinux=str(shown.get("ProcessLabel") or ""),
+        network=str(host.get("NetworkMode") or ""),
+        log=str((host.get("LogConfig") or {}).get("Type") or ""),
+        read_only_root=host.get("ReadonlyRootfs"),
+        capabilities_added=host.get("CapAdd") or [],
+        capabilities_dropped=host.get("CapDrop") or [],
+        runtime=str(host.get("Runtime") or ""),
+    )
 
 
 def parse_engine(info: Mapping[str, Any], version: Mapping[str, Any]) -> EngineFacts:
