@@ -22,10 +22,9 @@ from sandboxd.engine import host
 from sandboxd.engine.images import Images, Wanted
 from sandboxd.engine.open import open_engine
 from sandboxd.errors import SandboxdError, SetupError
-from sandboxd.languages import Languages
-from sandboxd.languages import load as load_languages
 from sandboxd.rpc.openrpc import document, page
-from sandboxd.run.profiles import make_profiles
+from sandboxd.run.catalog import Catalog, read_catalog
+from sandboxd.shelf import wanted_image
 from sandboxd_client.cli import completion
 
 _out = Console()
@@ -133,8 +132,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _check_config(arguments: argparse.Namespace) -> int:
     loaded = config.load(arguments.config)
-    languages = _languages(loaded, [])
-    names = ", ".join(languages.by_name)
+    names = ", ".join(read_catalog(loaded).languages.by_name)
     _out.print(f"the configuration is right; languages: {names}", highlight=False)
     return 0
 
@@ -219,28 +217,17 @@ def _say(text: str) -> None:
     _err.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def _languages(loaded: Config, names: Sequence[str]) -> Languages:
-    disabled = [name for name, each in loaded.languages.items() if not each.enabled]
-    languages = load_languages(Path(loaded.languages_path), disabled)
-    if names:
-        return Languages(
-            {languages.find(name).name: languages.find(name) for name in names}.values()
-        )
-    return languages
-
-
-def _wanted(loaded: Config, names: Iterable[str]) -> list[Wanted]:
+def _wanted(catalog: Catalog, names: Iterable[str]) -> list[Wanted]:
     """The images of the languages and profiles that are named, or of all that are kept
     ready where none is."""
-    languages = _languages(loaded, [])
-    profiles = make_profiles(loaded, languages)
+    languages, profiles = catalog.languages, catalog.profiles
     if not names:
         chosen = [each for each in profiles.values() if each.language.standard]
     else:
         own = {name: profiles.get(name) or profiles[languages.find(name).name] for name in names}
         chosen = list(own.values())
     found = {(each.language.name, each.packages): each for each in chosen}
-    return [Wanted(each.language, each.packages) for _, each in sorted(found.items())]
+    return [wanted_image(each) for _, each in sorted(found.items())]
 
 
 class _Reporter:
@@ -275,7 +262,7 @@ async def _get_images(
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
     )
-    wanted = _wanted(loaded, names)
+    wanted = _wanted(read_catalog(loaded), names)
     async with open_engine(loaded.engine) as engine:
         with Progress(*columns, console=_err, disable=not _err.is_terminal) as progress:
             images = Images(engine.images, may_install=may_install)
@@ -299,10 +286,11 @@ def _images_list(arguments: argparse.Namespace) -> int:
 
 
 async def _list_images(loaded: Config, *, as_json: bool) -> int:
-    languages = _languages(loaded, [])
+    catalog = read_catalog(loaded)
+    wanted = _wanted(catalog, catalog.languages.by_name)
     async with open_engine(loaded.engine) as engine:
         images = Images(engine.images)
-        states = [await images.state(each) for each in _wanted(loaded, languages.by_name)]
+        states = [await images.state(each) for each in wanted]
     if as_json:
         sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
         return 0
@@ -319,10 +307,11 @@ def _images_prune(arguments: argparse.Namespace) -> int:
 
 
 async def _prune_images(loaded: Config) -> int:
-    languages = _languages(loaded, [])
+    catalog = read_catalog(loaded)
+    wanted = _wanted(catalog, catalog.languages.by_name)
     async with open_engine(loaded.engine) as engine:
         images = Images(engine.images)
-        for tag in await images.stale(_wanted(loaded, languages.by_name)):
+        for tag in await images.stale(wanted):
             await images.remove(tag)
             _out.print(f"removed {tag}", highlight=False)
     return 0

@@ -1,6 +1,6 @@
 """The composition root: the only file that knows everybody.
 
-Start: lock, engine, history, sweep, pools, socket. All that is opened is closed in
+Start: engine, lock, history, sweep, pools, socket. All that is opened is closed in
 reverse, however far a start came and whatever else fails. SIGTERM and SIGINT stop,
 once the runs under way have ended; SIGHUP reads the configuration again.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import secrets
 import signal
 import time
 from collections.abc import Callable
@@ -27,22 +26,19 @@ from sandboxd.config import Config, state_path
 from sandboxd.doctor import Findings, blockers
 from sandboxd.engine.images import Images, ImageState
 from sandboxd.engine.open import OpenEngine, open_engine
-from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.errors import ConfigError, SandboxdError, SetupError
-from sandboxd.languages import load as load_languages
 from sandboxd.metrics import Metrics, RunSample
-from sandboxd.pool.container import Plan
-from sandboxd.pool.core import Settings
-from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
+from sandboxd.pool.fleet import Fleet
+from sandboxd.pool_specs import places, pool_spec
 from sandboxd.rpc.admin import AdminServer
 from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.openrpc import document
 from sandboxd.rpc.server import Server, SocketLock, instance_name
+from sandboxd.run.catalog import read_catalog
 from sandboxd.run.history import History
 from sandboxd.run.history_writer import HistorySettings
-from sandboxd.run.limits import to_resources
-from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
+from sandboxd.run.profiles import Profile
 from sandboxd.run.quotas import Quotas
 from sandboxd.run.runner import Runner
 from sandboxd.run.sessions import Sessions
@@ -60,26 +56,28 @@ _CLOSING = 60.0
 
 async def serve(config: Config, reload: Callable[[], Config]) -> None:
     """Serves until told to stop. Raises AlreadyRunningError and ConfigError at the start."""
-    path = Path(config.socket)
     # The soft limit is low for the sake of select(2), which nothing here uses.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     began = time.monotonic()
-    with SocketLock(path):
-        async with open_engine(config.engine) as engine:
-            _log.info("engine", address=engine.address)
-            daemon = Daemon(config, engine)
-            stop = _obey_signals(daemon, reload)
-            async with systemd.watchdog(), daemon:
-                systemd.notify("READY=1", systemd.status("serving"))
-                _log.info(
-                    "serving",
-                    version=__version__,
-                    instance=daemon.instance,
-                    took=round(time.monotonic() - began, 3),
-                )
-                await stop.wait()
-                await daemon.drain()
+    async with AsyncExitStack() as stack:
+        if (tracing := make_tracing(config)) is not None:
+            stack.push_async_callback(tracing.close)
+        engine = await stack.enter_async_context(open_engine(config.engine))
+        _log.info("engine", address=engine.address)
+        await stack.enter_async_context(systemd.watchdog())
+        daemon = Daemon(config, engine, tracing)
+        stop = _obey_signals(daemon, reload)
+        await stack.enter_async_context(daemon)
+        systemd.notify("READY=1", systemd.status("serving"))
+        _log.info(
+            "serving",
+            version=__version__,
+            instance=daemon.instance,
+            took=round(time.monotonic() - began, 3),
+        )
+        await stop.wait()
+        await daemon.drain()
     _log.info("stopped")
 
 
@@ -93,46 +91,52 @@ def _obey_signals(daemon: Daemon, reload: Callable[[], Config]) -> asyncio.Event
 
 
 class Daemon:
-    """One daemon's parts, put together. Serves from entering until leaving."""
+    """One daemon's parts, put together. Serves from entering until leaving.
 
-    def __init__(self, config: Config, engine: OpenEngine) -> None:
+    Entering raises AlreadyRunningError, ConfigError, and SetupError for an engine or a
+    history that cannot be used; what was opened by then is closed.
+    """
+
+    def __init__(self, config: Config, engine: OpenEngine, tracing: Tracing | None = None) -> None:
         self._config = config
         self._engine = engine.containers
+        self._tracing = tracing
         path = Path(config.socket)
         self.instance = instance_name(path)
-        self._boot = secrets.token_hex(3)
-        self._created = 0
+        self._lock = SocketLock(path)
+        self._place = places(self.instance)
         self._shelf = Shelf(Images(engine.images), self._configure_fleet)
         self._reloading: asyncio.Task[None] | None = None
-        self._fleet = Fleet(engine.containers, self.instance, config.pool.starts)
-        self._history = History(state_path(config), history_settings(config))
+        self.fleet = Fleet(engine.containers, self.instance, config.pool.starts)
+        self._history = History(state_path(config), _history_settings(config))
         self._quotas = Quotas(lambda owner: quota_of(self._config, owner), time.monotonic)
         self._metrics = Metrics(
-            self._fleet.status, self._fleet.removals, lambda: len(self._hub.connections)
+            self.fleet.status, self.fleet.removals, lambda: len(self.hub.connections)
         )
-        self._tracing: Tracing | None = None
-        self._runner = Runner(
-            self._fleet, self._history.record, self._opened, self._quotas, self._observe
+        self.runner = Runner(
+            self.fleet, self._history.record, self._opened, self._quotas, self._observe
         )
-        self._sessions = Sessions(self._runner, self._fleet, self._opened, self._quotas)
+        self.sessions = Sessions(self.runner, self.fleet, self._opened, self._quotas)
         sources = Sources(
             engine=engine.containers.info,
-            pools=self._fleet.status,
+            pools=self.fleet.status,
             languages=self._language_infos,
             missing_images=self._shelf.progress,
-            clients=lambda: len(self._hub.connections),
+            clients=lambda: len(self.hub.connections),
             discover=document,
         )
-        self._methods = Methods(self._runner, self._sessions, self._history, sources)
-        self._hub = Hub(
-            self._methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
+        methods = Methods(self.runner, self.sessions, self._history, sources)
+        self.hub = Hub(
+            methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
         )
-        self._server = Server(path, self._hub)
+        self._server = Server(path, self.hub)
+        self._parts = AsyncExitStack()
+        """What is open, in the order in which it was opened."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await self._open(stack)
-            self._opened_parts = stack.pop_all()
+            self._parts = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -141,30 +145,29 @@ class Daemon:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._opened_parts.__aexit__(kind, error, traceback)
+        await self._parts.__aexit__(kind, error, traceback)
 
     async def _open(self, stack: AsyncExitStack) -> None:
-        """Each part goes on the stack before the next is opened: read upwards, it is the stop."""
+        """What closes a part is on the stack before the next one is opened; read upwards,
+        this is the stop."""
+        stack.enter_context(self._lock)
         await self._judge_engine()
         await stack.enter_async_context(self._history)
-        self._tracing = make_tracing(self._config)
-        if self._tracing is not None:
-            stack.push_async_callback(self._tracing.close)
         if self._config.admin.socket:
             path = Path(self._config.admin.socket)
-            admin = AdminServer(path, self._metrics.text, self._methods.health_now)
+            admin = AdminServer(path, self._metrics.text, self.hub.methods.health_now)
             await admin.open()
             stack.push_async_callback(admin.close)
         # Clients are told how their runs ended before their connections are closed.
         stack.push_async_callback(self._server.close)
-        await stack.enter_async_context(self._fleet)
-        stack.push_async_callback(self._sessions.close)
-        stack.callback(self._runner.stop)
+        await stack.enter_async_context(self.fleet)
+        stack.push_async_callback(self.sessions.close)
+        stack.callback(self.runner.stop)
         stack.push_async_callback(self._shelf.close)
         stack.push_async_callback(self._end_reload)
         await self._apply(self._config)
         await self._server.open()
-        stack.callback(self._refuse)
+        stack.callback(self.refuse)
 
     async def _judge_engine(self) -> None:
         """Refuses an engine that would drop a limit without a word; one that is away may come."""
@@ -180,29 +183,31 @@ class Daemon:
             )
 
     async def drain(self) -> None:
-        """Runs under way may end; new ones are refused, and nobody new is let in."""
-        self._refuse()
+        """Refuses, and waits for the runs under way, as long as is configured."""
+        self.refuse()
         systemd.notify(
             "STOPPING=1",
-            systemd.status(f"waiting for {self._runner.active} runs to end"),
+            systemd.status(f"waiting for {self.runner.active} runs to end"),
             systemd.extend_timeout(self._config.drain_timeout + _CLOSING),
         )
-        _log.info("draining", runs=self._runner.active, timeout=self._config.drain_timeout)
+        _log.info("draining", runs=self.runner.active, timeout=self._config.drain_timeout)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.drain_timeout):
-                await self._runner.idle()
+                await self.runner.idle()
 
-    def _refuse(self) -> None:
-        self._fleet.refuse()
-        self._sessions.refuse()
+    def refuse(self) -> None:
+        """From here on nobody is let in, and no run begins; those under way go on."""
+        self.fleet.refuse()
+        self.sessions.refuse()
         self._server.stop_accepting()
 
     # --- configuration ---
 
-    def reload_soon(self, reload: Callable[[], Config]) -> None:
+    def reload_soon(self, reload: Callable[[], Config]) -> asyncio.Task[None]:
         """Reads the configuration again; where that fails the old one stays."""
         work = self._reload(reload, self._reloading)
         self._reloading = asyncio.create_task(work, name="reload")
+        return self._reloading
 
     async def _reload(
         self, reload: Callable[[], Config], earlier: asyncio.Task[None] | None
@@ -225,52 +230,23 @@ class Daemon:
 
     async def _apply(self, config: Config) -> None:
         """Opens the pools whose image is there; what is missing is fetched meanwhile."""
-        disabled = [name for name, each in config.languages.items() if not each.enabled]
-        languages = load_languages(Path(config.languages_path), disabled)
-        profiles = make_profiles(config, languages)
+        catalog = read_catalog(config)
         if config.quotas != self._config.quotas:
             self._quotas.forget()
         self._config = config
-        self._runner.configure(config, languages, profiles)
-        await self._shelf.configure(profiles)
+        self.runner.configure(config, catalog.languages, catalog.profiles)
+        await self._shelf.configure(catalog.profiles)
 
     def _configure_fleet(self, images: dict[str, tuple[Profile, ImageState]]) -> None:
         """Called whenever an image has come."""
-        self._runner.modules = {
+        self.runner.modules = {
             name: frozenset(state.modules) for name, (_, state) in images.items() if state.modules
         }
-        self._fleet.configure(
-            {name: self._pool_spec(profile, state.tag) for name, (profile, state) in images.items()}
-        )
-
-    def _pool_spec(self, profile: Profile, image: str) -> PoolSpec:
-        config, pool = self._config, self._config.pool
-        settings = Settings(
-            min=min(profile.pool_min, profile.pool_max),
-            max=profile.pool_max,
-            max_uses=pool.max_uses,
-            max_age=pool.max_age,
-            reuse=pool.reuse,
-        )
-        resources = to_resources(profile.limits, profile.language)
-
-        def plan(variant: Variant) -> Plan:
-            shape = make_shape(config, profile, image, variant)
-            return Plan(
-                language=profile.language.name,
-                profile=profile.name,
-                spec=lambda slot: container_spec(shape, self._placement(slot)),
-                resources=resources,
-                warmup=encode_warmup(profile),
-                start_timeout=pool.start_timeout,
-                queue=pool.queue,
-            )
-
-        return PoolSpec(
-            plan=plan,
-            settings=settings,
-            warm=Variant(network=profile.network),
-            key=(image, profile, config.limits, config.network, config.engine, settings, pool),
+        self.fleet.configure(
+            {
+                name: pool_spec(self._config, profile, state.tag, self._place)
+                for name, (profile, state) in images.items()
+            }
         )
 
     async def _opened(self, profile: Profile) -> None:
@@ -281,23 +257,14 @@ class Daemon:
         if self._tracing is not None:
             self._tracing.observe(sample)
 
-    def _placement(self, slot: int) -> Placement:
-        self._created += 1
-        return Placement(
-            instance=self.instance,
-            serial=f"{self._boot}-{self._created}",
-            slot=slot,
-            uid=self._config.engine.uid_base + slot,
-        )
-
     def _language_infos(self) -> list[LanguageInfo]:
-        idle = {pool.profile: pool.idle for pool in self._fleet.status()}
+        idle = {pool.profile: pool.idle for pool in self.fleet.status()}
         infos = []
-        for name, language in self._runner.languages.by_name.items():
+        for name, language in self.runner.languages.by_name.items():
             state = self._shelf.state(name)
             own = [
                 profile
-                for profile in self._runner.profiles.values()
+                for profile in self.runner.profiles.values()
                 if profile.language.name == name
             ]
             infos.append(
@@ -324,25 +291,6 @@ class Daemon:
         return infos
 
 
-def make_shape(config: Config, profile: Profile, image: str, variant: Variant) -> Shape:
-    """What the containers of one pool have in common."""
-    return Shape(
-        profile=profile.name,
-        language=profile.language,
-        image=image,
-        resources=to_resources(profile.limits, profile.language),
-        tmp=profile.limits.tmp,
-        tmp_inodes=config.limits.tmp_inodes,
-        nofile=config.limits.nofile,
-        fsize=int(config.limits.max.tmp),
-        preload=profile.preload,
-        network=config.network.name if variant.network else None,
-        writable_root=variant.writable_root,
-        runtime=config.engine.runtime,
-        apparmor=config.engine.apparmor,
-    )
-
-
 def make_tracing(config: Config) -> Tracing | None:
     """None where no tracing is configured. Raises ConfigError where it cannot be had."""
     if config.tracing.endpoint is None:
@@ -356,7 +304,7 @@ def make_tracing(config: Config) -> Tracing | None:
     return exporting(config.tracing.endpoint)
 
 
-def history_settings(config: Config) -> HistorySettings:
+def _history_settings(config: Config) -> HistorySettings:
     kept = config.history
     return HistorySettings(
         enabled=kept.enabled,

@@ -123,7 +123,7 @@ class Shelf:
 
     async def _look(self, profile: Profile) -> None:
         """Where the engine does not answer, what it said before of the same image holds."""
-        name, wanted = profile.name, _wanted(profile)
+        name, wanted = profile.name, wanted_image(profile)
         state = self.state(name)
         try:
             state = await self._images.state(wanted)
@@ -161,7 +161,7 @@ class Shelf:
             report(name, "begun")
             failure: SandboxdError | None = None
             try:
-                await self._images.ensure(_wanted(profile), report)
+                await self._images.ensure(wanted_image(profile), report)
                 await self._look(profile)
             except SandboxdError as error:
                 failure = error
@@ -182,5 +182,5 @@ class Shelf:
                     await self._attempts[name].wanted.wait()
 
 
-def _wanted(profile: Profile) -> Wanted:
+def wanted_image(profile: Profile) -> Wanted:
     return Wanted(profile.language, profile.packages)

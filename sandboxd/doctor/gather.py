@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from sandboxd.config import Config
 from sandboxd.doctor.findings import DaemonFacts, Findings, ImageFacts, SocketFacts
 from sandboxd.doctor.host import lock_holder, read_host, read_process, read_socket
 from sandboxd.doctor.probe import start_probe
-from sandboxd.engine.images import Images, ImageState, Wanted
+from sandboxd.engine.images import Images, ImageState
 from sandboxd.engine.open import open_engine
 from sandboxd.engine.port import ImageStore
 from sandboxd.errors import SandboxdError
-from sandboxd.languages import load as load_languages
-from sandboxd.run.profiles import Profile, make_profiles
+from sandboxd.pool.container import Plan
+from sandboxd.pool.fleet import Variant
+from sandboxd.pool_specs import places, pool_spec
+from sandboxd.run.catalog import read_catalog
+from sandboxd.run.profiles import Profile
+from sandboxd.shelf import wanted_image
 from sandboxd_client.aio import AsyncClient
 from sandboxd_client.errors import NotRunningError, SandboxError
 
@@ -57,17 +62,15 @@ async def gather(config: Config) -> Findings:
             host=host if host.kernel == facts.kernel else None,
             images=[ImageFacts(name, state.present) for name, state in states.items()],
             images_problem=problem,
-            probe=await start_probe(engine.containers, config, *chosen) if chosen else None,
+            probe=await start_probe(engine.containers, _plan(config, *chosen)) if chosen else None,
         )
 
 
 def _profiles(config: Config) -> dict[str, Profile]:
     """Those whose images are kept ready."""
-    disabled = [name for name, each in config.languages.items() if not each.enabled]
-    languages = load_languages(Path(config.languages_path), disabled)
     return {
         name: profile
-        for name, profile in make_profiles(config, languages).items()
+        for name, profile in read_catalog(config).profiles.items()
         if profile.language.standard or profile.pool_min > 0
     }
 
@@ -76,10 +79,7 @@ async def _image_states(
     store: ImageStore, profiles: Mapping[str, Profile]
 ) -> dict[str, ImageState]:
     images = Images(store)
-    return {
-        name: await images.state(Wanted(profile.language, profile.packages))
-        for name, profile in profiles.items()
-    }
+    return {name: await images.state(wanted_image(profile)) for name, profile in profiles.items()}
 
 
 def _choose(
@@ -89,6 +89,12 @@ def _choose(
     present = [name for name, state in states.items() if state.present]
     found = next((name for name in (*_FIRST, *present) if name in present), None)
     return (profiles[found], states[found].tag) if found is not None else None
+
+
+def _plan(config: Config, profile: Profile, image: str) -> Plan:
+    """How the daemon would make the profile's containers, for an instance of the doctor's."""
+    place = places(f"doctor-{secrets.token_hex(4)}")
+    return pool_spec(config, profile, image, place).plan(Variant())
 
 
 def _engine_socket(address: str) -> SocketFacts | None:

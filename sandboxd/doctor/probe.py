@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 
 import structlog
 
-from sandboxd.config import Config
-from sandboxd.daemon import make_shape
 from sandboxd.doctor.findings import Probe
-from sandboxd.engine.port import ContainerSpec, Engine, Resources
-from sandboxd.engine.spec import Placement, container_spec
+from sandboxd.engine.port import ContainerSpec, Engine
 from sandboxd.errors import SandboxdError
-from sandboxd.pool.fleet import Variant
+from sandboxd.pool.container import Plan
 from sandboxd.pool.guest import Guest
 from sandboxd.pool.verify import child_faults, container_faults, is_gvisor, parse_status
-from sandboxd.run.limits import to_resources
-from sandboxd.run.profiles import Profile
 
 _log = structlog.get_logger("sandboxd.doctor")
 
@@ -27,48 +21,38 @@ _SLOT = 470
 _PROOF = ("Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Seccomp_filters")
 
 
-async def start_probe(engine: Engine, config: Config, profile: Profile, image: str) -> Probe:
+async def start_probe(engine: Engine, plan: Plan) -> Probe:
     """Never raises for what the container does: why it did not come up is an answer too."""
-    shape = make_shape(config, profile, image, Variant())
-    placement = Placement(
-        instance=f"doctor-{secrets.token_hex(4)}",
-        serial=secrets.token_hex(3),
-        slot=_SLOT,
-        uid=config.engine.uid_base + _SLOT,
-    )
-    spec = container_spec(shape, placement)
-    language, resources = profile.language.name, to_resources(profile.limits, profile.language)
+    spec = plan.spec(_SLOT)
     try:
-        return await _ask_container(engine, spec, resources, config.pool.start_timeout, language)
+        return await _ask_container(engine, plan, spec)
     except SandboxdError as error:
-        return Probe(language=language, uid=spec.uid, problem=str(error))
+        return Probe(language=plan.language, uid=spec.uid, problem=str(error))
     except TimeoutError:
-        problem = f"its guest was not ready within {config.pool.start_timeout:g} s"
-        return Probe(language=language, uid=spec.uid, problem=problem)
+        problem = f"its guest was not ready within {plan.start_timeout:g} s"
+        return Probe(language=plan.language, uid=spec.uid, problem=problem)
 
 
-async def _ask_container(
-    engine: Engine, spec: ContainerSpec, resources: Resources, timeout: float, language: str
-) -> Probe:
+async def _ask_container(engine: Engine, plan: Plan, spec: ContainerSpec) -> Probe:
     began = time.monotonic()
     guest = Guest(on_ready=lambda: None, on_lost=lambda _: None)
     try:
         await engine.create(spec)
         guest.attached(await engine.attach(spec.name, guest))
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(plan.start_timeout):
             await engine.start(spec.name)
             await guest.up
         took = time.monotonic() - began
         shown = await engine.describe(spec.name)
         hello, proof = guest.hello.result(), parse_status(guest.proof)
         faults = [
-            *container_faults(hello, resources, spec.uid),
+            *container_faults(hello, plan.resources, spec.uid),
             *child_faults(
                 proof, namespaces=guest.namespaces, uid=spec.uid, gvisor=is_gvisor(hello)
             ),
         ]
         return Probe(
-            language=language,
+            language=plan.language,
             uid=spec.uid,
             took=took,
             hello=hello,

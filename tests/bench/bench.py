@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import itertools
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -15,14 +14,14 @@ from pathlib import Path
 import msgspec
 
 from sandboxd.config import Config
-from sandboxd.daemon import make_shape
-from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.images import image_tag
 from sandboxd.engine.open import OpenEngine, open_engine
 from sandboxd.engine.port import ContainerSpec
-from sandboxd.engine.spec import Placement, Shape, container_spec
 from sandboxd.languages import BUILTIN, load
 from sandboxd.pool.fleet import Variant
-from sandboxd.run.profiles import make_profiles
+from sandboxd.pool_specs import places, pool_spec
+from sandboxd.run.catalog import read_catalog
+from sandboxd.shelf import wanted_image
 from tests.bench.measure import Measured, closed_loop
 from tests.support.daemon import RunningDaemon, eventually
 
@@ -52,8 +51,10 @@ class Bench:
         """Seconds of more work than can be done."""
         self._serial = itertools.count()
         self._config = Config()
-        self._profile = make_profiles(self._config, load(BUILTIN))["python"]
-        self.image = image_tag(Wanted(self._profile.language))
+        profile = read_catalog(self._config).profiles["python"]
+        self.image = image_tag(wanted_image(profile))
+        pool = pool_spec(self._config, profile, self.image, places("bench"))
+        self._plan = pool.plan(Variant())
 
     @contextlib.contextmanager
     def daemon(
@@ -95,13 +96,8 @@ class Bench:
 
     def own_container(self, *argv: str) -> ContainerSpec:
         """As a pool's, with another first process than the guest."""
-        number = next(self._serial)
-        placement = Placement("bench", f"{os.getpid()}-{number}", number, 60706 + number)
-        spec = container_spec(self._shape(), placement)
+        spec = self._plan.spec(next(self._serial))
         return msgspec.structs.replace(spec, argv=argv or spec.argv)
-
-    def _shape(self) -> Shape:
-        return make_shape(self._config, self._profile, self.image, Variant())
 
     @functools.cached_property
     def engine_rate(self) -> float:

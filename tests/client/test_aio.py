@@ -365,7 +365,7 @@ async def test_a_notification_that_this_client_does_not_know_is_passed_over(
 
 async def test_what_the_daemon_says_of_itself(aclient: AsyncClient) -> None:
     assert (await aclient.initialize()).server == "sandboxd"
-    assert [language.name for language in await aclient.languages()] == ["python"]
+    assert "python" in [language.name for language in await aclient.languages()]
     assert (await aclient.status()).clients == 1
     assert (await aclient.health()).checks["engine"].ok
 

@@ -273,9 +273,9 @@ def test_status_languages_and_health_are_tables(
     assert main(["status", *path]) == 0
     assert "double 1.0" in capsys.readouterr().out
     assert main(["languages", *path]) == 0
-    head, row = capsys.readouterr().out.splitlines()
-    assert head.split()[:2] == ["LANGUAGE", "ALIASES"]
-    assert row.split()[:2] == ["python", "py"]
+    head, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert head[:2] == ["LANGUAGE", "ALIASES"]
+    assert "python" in [row[0] for row in rows]
     assert main(["health", *path]) == 1  # an image is missing
     assert "degraded" in capsys.readouterr().out
 

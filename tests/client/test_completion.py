@@ -68,7 +68,7 @@ def test_languages_runs_and_sessions_are_asked_of_the_daemon(tmp_path: Path, scr
     with ServiceThread(tmp_path, config) as served, Client(served.socket) as client:
         run = client.run("python", "").run
         socket = str(served.socket)
-        assert completions(script, "sandbox", "run", "p", SANDBOXD_SOCKET=socket) == ["python"]
+        assert completions(script, "sandbox", "run", "py", SANDBOXD_SOCKET=socket) == ["python"]
         for command in ("attach", "show", "debug"):
             words = "sandbox", command, run[:4]
             assert completions(script, *words, SANDBOXD_SOCKET=socket) == [run]
@@ -78,7 +78,7 @@ def test_languages_runs_and_sessions_are_asked_of_the_daemon(tmp_path: Path, scr
                     script, "sandbox", *start, session.id[:4], SANDBOXD_SOCKET=socket
                 )
                 assert found == [session.id]
-            found = completions(script, "sandbox", "session", "open", "p", SANDBOXD_SOCKET=socket)
+            found = completions(script, "sandbox", "session", "open", "py", SANDBOXD_SOCKET=socket)
             assert found == ["python"]
 
 

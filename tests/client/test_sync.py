@@ -285,10 +285,10 @@ def test_an_answer_that_comes_late_is_not_taken_for_anothers(
     gate = served.ask(lambda service: service.engine.on["info"].hold())
     with client.stream("python", "out x") as run:
         list(run)
-    assert [language.name for language in client.languages()] == ["python"]
+    assert "python" in [language.name for language in client.languages()]
     served.ask(lambda _: gate.set())
     for _ in range(3):
-        assert [language.name for language in client.languages()] == ["python"]
+        assert "python" in [language.name for language in client.languages()]
         assert client.status().clients == 1
     with client.stream("python", "out y") as run:
         assert Output("stdout", b"y\n") in list(run)
@@ -398,7 +398,7 @@ def test_what_is_no_answer_is_an_error_of_this_package(tmp_path: Path, line: byt
 
 def test_what_the_daemon_says_of_itself(client: Client) -> None:
     assert client.initialize().server == "sandboxd"
-    assert [language.name for language in client.languages()] == ["python"]
+    assert "python" in [language.name for language in client.languages()]
     assert client.status().clients == 1
     assert client.health().checks["engine"].ok
 

@@ -87,11 +87,14 @@ async def test_a_run_is_a_span_with_its_parts_one_after_the_other(
 
 
 async def test_a_run_belongs_to_its_callers_trace(
-    tracing: Tracing, exporter: InMemorySpanExporter, service: Service, aclient: AsyncClient
+    tracing: Tracing, exporter: InMemorySpanExporter, tmp_path: Path
 ) -> None:
-    result = await aclient.run("python", "exit 3", traceparent=CALLER)
-    await until(lambda: len(service.samples) == 1, "the run is accounted for")
-    tracing.observe(service.samples[0])
+    async with (
+        Service(tmp_path, tracing=tracing) as service,
+        AsyncClient(service.socket) as aclient,
+    ):
+        result = await aclient.run("python", "exit 3", traceparent=CALLER)
+        await until(lambda: "run" in spans(exporter), "the run is accounted for")
     run = spans(exporter)["run"]
     assert run.parent is not None
     assert f"{run.parent.trace_id:032x}" == TRACE

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sandboxd.config import Config, EngineConfig
-from sandboxd.daemon import make_shape
-from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.images import image_tag
 from sandboxd.engine.open import open_engine
 from sandboxd.engine.port import Engine
-from sandboxd.engine.spec import Placement, container_spec
-from sandboxd.languages import BUILTIN, load
 from sandboxd.pool.fleet import Variant
 from sandboxd.pool.guest import Guest
-from sandboxd.run.profiles import make_profiles
+from sandboxd.pool_specs import places, pool_spec
+from sandboxd.run.catalog import read_catalog
+from sandboxd.shelf import wanted_image
 
 _SLOT = 480
 """Out of the way of the daemons' own containers."""
@@ -25,12 +23,10 @@ _SLOT = 480
 @asynccontextmanager
 async def started(engine: Engine, slot: int) -> AsyncIterator[tuple[Guest, asyncio.Future[str]]]:
     """A container as a pool makes it, up, and why its guest was lost once it is."""
-    config, languages = Config(), load(BUILTIN)
-    profile = make_profiles(config, languages)["python"]
-    shape = make_shape(config, profile, image_tag(Wanted(profile.language)), Variant())
-    instance = f"test-{secrets.token_hex(4)}"
-    uid = config.engine.uid_base + slot
-    spec = container_spec(shape, Placement(instance, secrets.token_hex(4), slot, uid))
+    config = Config()
+    profile = read_catalog(config).profiles["python"]
+    pool = pool_spec(config, profile, image_tag(wanted_image(profile)), places("test"))
+    spec = pool.plan(Variant()).spec(slot)
     lost = asyncio.get_running_loop().create_future()
     guest = Guest(on_ready=lambda: None, on_lost=lost.set_result)
     try:

@@ -87,10 +87,14 @@ async def test_an_unknown_language_is_refused_with_those_that_exist(wire: Wire) 
     assert "python" in error["message"]
 
 
-async def test_a_language_whose_image_is_not_here_says_when_to_come_again(wire: Wire) -> None:
-    error = await wire.error(wire.run("", language="ruby"))
-    assert error["data"]["kind"] == "image_unavailable"
-    assert error["data"]["retry_after"] > 0
+async def test_a_language_whose_image_is_not_here_says_when_to_come_again(tmp_path: Path) -> None:
+    config = replace(SMALL, pool=replace(SMALL.pool, queue_timeout=0.05))
+    service = Service(tmp_path, config)
+    service.images.on["pull"].hold()
+    async with service, Wire(service.socket) as wire:
+        error = await wire.error(wire.run("", language="ruby"))
+        assert error["data"]["kind"] == "image_unavailable"
+        assert error["data"]["retry_after"] > 0
 
 
 @pytest.mark.parametrize(
@@ -420,7 +424,7 @@ async def test_a_run_that_comes_while_the_daemon_drains_is_refused_and_those_und
 ) -> None:
     identity = wire.run("wait go\nout done")
     await wire.receive_until("run.started")
-    service.drain()
+    service.daemon.refuse()
     error = await wire.error(wire.run(""))
     assert error["data"]["kind"] == "shutting_down"
     service.engine.events["go"].set()

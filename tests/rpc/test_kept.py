@@ -363,7 +363,7 @@ async def test_a_drain_waits_for_kept_runs(service: Service, wire: Wire) -> None
     run = await start(service, "wait go\nout done")
     joined = attach(wire, run)
     await wire.everything()
-    service.drain()
+    service.daemon.refuse()
     assert service.runner.active == 1
     service.engine.events["go"].set()
     await service.runner.idle()

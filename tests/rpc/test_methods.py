@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.typing import EventDict
 
 from sandboxd.config import PoolConfig
 from sandboxd.errors import EngineUnavailableError, StartFailedError
@@ -149,9 +150,11 @@ async def test_an_owners_next_run_has_the_same_container_unless_it_asks_for_a_fr
 
 
 async def test_languages_tells_what_can_be_run(wire: Wire) -> None:
-    (python,) = await wire.call("languages")
-    assert (python["name"], python["aliases"], python["ready"]) == ("python", ["py"], 1)
-    assert python["file_extension"] == ".py"
+    told = {each["name"]: each for each in await wire.call("languages")}
+    python, go = told["python"], told["go"]
+    assert ("py" in python["aliases"], python["ready"], go["ready"]) == (True, 1, 0)
+    assert (python["file_extension"], go["file_extension"]) == (".py", ".go")
+    assert (python["stateful"], go["stateful"]) == (True, False)
 
 
 async def test_status_counts(service: Service, wire: Wire) -> None:
@@ -171,13 +174,16 @@ async def test_status_counts(service: Service, wire: Wire) -> None:
 
 
 async def test_health_is_degraded_while_an_image_is_missing_and_says_how_far_it_is(
-    wire: Wire,
+    wire: Wire, logs: list[EventDict]
 ) -> None:
+    failed = {"event": "no image", "profile": "go"}
+    await until(lambda: any(failed.items() <= entry.items() for entry in logs), "it is not made")
     health = await wire.call("health")
     assert health["status"] == "degraded"
     assert health["checks"]["engine"] == {"ok": True, "detail": "double 1.0"}
     assert health["checks"]["pool python"]["ok"] is True
-    assert health["checks"]["image go"] == {"ok": False, "detail": "its image is not here"}
+    go = health["checks"]["image go"]
+    assert (go["ok"], "golang" in go["detail"]) == (False, True)
 
 
 async def test_health_is_down_while_the_engine_is(service: Service, wire: Wire) -> None:

@@ -67,7 +67,7 @@ async def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 
 async def test_the_socket_is_gone_once_the_daemon_stops_accepting(service: Service) -> None:
-    service.drain()
+    service.daemon.refuse()
     assert not service.socket.exists()
     with pytest.raises(OSError, match="No such file"):
         async with Wire(service.socket):
@@ -79,7 +79,7 @@ async def test_connections_that_are_open_go_on_while_the_daemon_drains(
 ) -> None:
     identity = wire.run("wait go\nout done")
     await wire.receive_until("run.started")
-    service.drain()
+    service.daemon.refuse()
     await wire.call("status")
     service.engine.events["go"].set()
     assert (await wire.result(identity))["stdout"] == "done\n"

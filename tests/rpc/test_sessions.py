@@ -517,7 +517,7 @@ async def test_a_stop_closes_them_and_takes_no_more_runs(service: Service, wire:
     session = await open_session(wire)
     identity = wire.run("mark begun\nwait go\nout done", session=session)
     await service.engine.events["begun"].wait()
-    service.drain()
+    service.daemon.refuse()
     for refused in (
         wire.run("", session=session),
         wire.ask("session.open", {"language": "python"}),
@@ -531,7 +531,7 @@ async def test_a_stop_closes_them_and_takes_no_more_runs(service: Service, wire:
 
 async def test_a_reload_does_not_lose_them(service: Service, wire: Wire, session: str) -> None:
     await run(wire, session, "write a kept")
-    service.configure()
+    await service.daemon.reload_soon(lambda: service.config)
     await wire.everything()
     assert (await run(wire, session, "show a"))["stdout"] == "kept"
 

@@ -214,7 +214,7 @@ async def test_a_named_profile_is_used_and_an_unknown_one_refused_with_those_tha
     }
     config = replace(SMALL, pool=PoolConfig(min=1, max=2), profiles=profiles)
     async with (
-        Service(tmp_path, config, languages=("python", "small")) as service,
+        Service(tmp_path, config) as service,
         Wire(service.socket) as wire,
     ):
         assert (await run(wire, "hang", profile="small"))["status"] == "timeout"

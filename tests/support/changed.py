@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from sandboxd.config import Config, QuotaConfig
-from sandboxd.daemon import make_shape
+from sandboxd.config import Config, HistoryConfig, LanguageConfig, PoolConfig
+from sandboxd.daemon import Daemon
 from sandboxd.engine import host
 from sandboxd.engine.docker.api import DockerApi
 from sandboxd.engine.docker.containers import DockerEngine
-from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.docker.images import DockerImages
+from sandboxd.engine.open import OpenEngine
 from sandboxd.engine.port import LABEL_INSTANCE, ContainerSpec
-from sandboxd.engine.spec import Placement, container_spec
-from sandboxd.languages import BUILTIN, load
-from sandboxd.pool.container import Plan
-from sandboxd.pool.core import Settings
-from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
+from sandboxd.languages import load
 from sandboxd.run.active import ActiveRun
-from sandboxd.run.limits import to_resources
 from sandboxd.run.plan import RunRequest
-from sandboxd.run.profiles import Profile, make_profiles
-from sandboxd.run.quotas import Quotas
 from sandboxd.run.runner import Runner
 from sandboxd_client.protocol import Limits, RunResult
 
@@ -67,43 +61,32 @@ class ChangedEngine(DockerEngine):
 
 @asynccontextmanager
 async def changed_runner(change: Change) -> AsyncIterator[Runner]:
-    """A runner whose containers are not what they should be; none is left after."""
-    config, instance = Config(), f"test-{secrets.token_hex(4)}"
-    languages = load(BUILTIN)
-    profiles = make_profiles(config, languages)
-    profile = profiles["python"]
-    shape = make_shape(config, profile, image_tag(Wanted(profile.language)), Variant())
-
-    def spec(slot: int) -> ContainerSpec:
-        placement = Placement(instance, secrets.token_hex(4), slot, 60706 + slot)
-        return container_spec(shape, placement)
-
-    def plan(_: Variant) -> Plan:
-        return Plan(
-            language="python",
-            profile="python",
-            spec=spec,
-            resources=to_resources(profile.limits, profile.language),
-            warmup=None,
-            start_timeout=30.0,
-            queue=10,
-        )
-
+    """The runner of a daemon whose containers are not what they should be; none is left
+    after."""
     async with AsyncExitStack() as stack:
+        config = _config(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         api = DockerApi(host.address(None), config.engine.timeout)
         engine = ChangedEngine(await stack.enter_async_context(api), change)
         stack.callback(engine.close)
-        async with Fleet(engine, instance, starts=2) as fleet:
-            settings = Settings(min=1, max=2, max_uses=100, max_age=1000.0, reuse="any")
-            fleet.configure({"python": PoolSpec(plan, settings, Variant(), key=1)})
-            quotas = Quotas(lambda _: QuotaConfig(), time.monotonic)
-            runner = Runner(fleet, lambda _: None, _there, quotas, lambda _: None)
-            runner.configure(config, languages, profiles)
-            yield runner
+        daemon = Daemon(config, OpenEngine("", engine, DockerImages(api)))
+        async with daemon:
+            yield daemon.runner
         # One that ended by itself the engine may be removing still.
         async with asyncio.timeout(10):
-            while await engine.containers({LABEL_INSTANCE: instance}):  # noqa: ASYNC110  # the engine tells nobody
+            while await engine.containers({LABEL_INSTANCE: daemon.instance}):  # noqa: ASYNC110  # the engine tells nobody
                 await asyncio.sleep(0.02)
+
+
+def _config(folder: Path) -> Config:
+    """Python alone, in few containers that anybody may use again."""
+    others = load(folder / "none").by_name.keys() - {"python"}
+    return Config(
+        socket=str(folder / "sandboxd.sock"),
+        languages_path=str(folder / "none"),
+        languages={name: LanguageConfig(enabled=False) for name in others},
+        pool=PoolConfig(min=1, max=2, starts=2, reuse="any"),
+        history=HistoryConfig(enabled=False),
+    )
 
 
 async def run(
@@ -118,9 +101,6 @@ async def run(
         stream=False,
     )
     return await runner.run(request, Nobody(), _ignore)
-
-
-async def _there(_: Profile) -> None: ...
 
 
 def _ignore(_: ActiveRun) -> None: ...

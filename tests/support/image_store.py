@@ -19,6 +19,8 @@ class FakeImages:
         """By the name of the call."""
         self.known: dict[str, dict[str, str]] = {tag: {} for tag in (debian_tag(), *tags)}
         """The labels of those that it has."""
+        self.builds = True
+        """Whether it can."""
 
     async def labels(self, tag: str) -> dict[str, str] | None:
         await self.on["labels"].play()
@@ -37,6 +39,8 @@ class FakeImages:
         self, tag: str, context: bytes, *, network: bool, cache: bool = True
     ) -> AsyncIterator[str]:
         await self.on["build"].play()
+        if not self.builds:
+            raise StartFailedError(f"{tag} cannot be built")
         self.known[tag] = {}
         yield "version: 1"
 

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from msgspec import structs
+from msgspec import Struct, structs
 
-from sandboxd.access import may_use, quota_of
 from sandboxd.config import Config, HistoryConfig, PoolConfig
-from sandboxd.daemon import history_settings, make_shape
-from sandboxd.engine.spec import Placement, container_spec
-from sandboxd.languages import load
-from sandboxd.metrics import RunSample
-from sandboxd.pool.container import Plan
-from sandboxd.pool.core import Settings
-from sandboxd.pool.fleet import Fleet, PoolSpec, Variant
-from sandboxd.rpc.connection import Hub
-from sandboxd.rpc.methods import Methods, Sources
-from sandboxd.rpc.server import Server, SocketLock
-from sandboxd.run.history import History
-from sandboxd.run.limits import to_resources
-from sandboxd.run.profiles import Profile, encode_warmup, make_profiles
-from sandboxd.run.quotas import Quotas
-from sandboxd.run.runner import Runner
-from sandboxd.run.sessions import Sessions
-from sandboxd_client.protocol import LanguageInfo, PoolStatus
+from sandboxd.daemon import Daemon
+from sandboxd.engine.images import Wanted, image_tag
+from sandboxd.engine.open import OpenEngine
+from sandboxd.run.catalog import read_catalog
+from sandboxd.tracing import Tracing
+from sandboxd_client.protocol import PoolStatus
 from tests.support.driver import drive
 from tests.support.engine import FakeEngine
+from tests.support.image_store import FakeImages
 from tests.support.wait import DEADLINE, until
 
 _T = TypeVar("_T")
+_S = TypeVar("_S", bound=Struct)
 
 SMALL = Config(
     pool=PoolConfig(min=1, max=4, starts=4, queue=1000, queue_timeout=DEADLINE),
@@ -46,16 +33,12 @@ SMALL = Config(
 """A configuration that does not depend on the machine."""
 
 
-def replace(config: Config, **parts: Any) -> Config:
+def replace(config: _S, **parts: Any) -> _S:
     return structs.replace(config, **parts)
 
 
-async def _opened(_: Profile) -> None:
-    """Every image is there, or is not and does not come."""
-
-
 class Service:
-    """The parts in the order of `sandboxd.daemon`, from entering until leaving."""
+    """A daemon as it is, on doubles of an engine and of its images."""
 
     def __init__(
         self,
@@ -63,42 +46,28 @@ class Service:
         config: Config = SMALL,
         *,
         languages: Sequence[str] = ("python",),
+        tracing: Tracing | None = None,
     ) -> None:
-        self.engine = FakeEngine()
-        self.socket = folder / "sandboxd.sock"
-        self.fleet = Fleet(self.engine, "test", config.pool.starts)
-        self.history = History(folder / "history.db", history_settings(config))
-        quotas = Quotas(lambda owner: quota_of(config, owner), time.monotonic)
-        self.samples: list[RunSample] = []
-        """What the runs that have ended add to metrics and traces."""
-        self.runner = Runner(self.fleet, self.history.record, _opened, quotas, self.samples.append)
-        known = load(folder / "none")
-        self.runner.configure(config, known, make_profiles(config, known))
-        self.engine.programs[known.find("python").driver or ""] = drive
-        sources = Sources(
-            engine=self.engine.info,
-            pools=self.fleet.status,
-            languages=self._language_infos,
-            missing_images=lambda: {"go": "its image is not here"},
-            clients=lambda: len(self.hub.connections),
-            discover=dict,
+        """`languages` are those whose images are there; others cannot be had."""
+        self.config = replace(
+            config,
+            socket=str(folder / "sandboxd.sock"),
+            languages_path=str(folder / "none"),
+            history=replace(config.history, path=str(folder / "history.db")),
         )
-        self.sessions = Sessions(self.runner, self.fleet, _opened, quotas)
-        methods = Methods(self.runner, self.sessions, self.history, sources)
-        self.hub = Hub(methods, config.rpc, set(), lambda owner: may_use(config.access, owner))
-        self.server = Server(self.socket, self.hub)
-        self._config = config
-        self._names = languages
-        self._serials = itertools.count()
-        self._stack = contextlib.AsyncExitStack()
+        known = read_catalog(self.config).languages
+        self.images = FakeImages(*(image_tag(Wanted(known.find(each))) for each in languages))
+        self.images.builds = False
+        self.engine = FakeEngine()
+        self.engine.programs[known.find("python").driver or ""] = drive
+        self.daemon = Daemon(self.config, OpenEngine("double", self.engine, self.images), tracing)
+        self.socket = folder / "sandboxd.sock"
+        self.fleet, self.hub = self.daemon.fleet, self.daemon.hub
+        self.runner, self.sessions = self.daemon.runner, self.daemon.sessions
 
     async def __aenter__(self) -> Self:
-        self._stack.enter_context(SocketLock(self.socket))
-        await self._stack.enter_async_context(self.history)
-        await self._stack.enter_async_context(self.fleet)
-        self.configure()
-        await self.server.open()
-        await until(lambda: self.pool().idle >= self._config.pool.min, "the pool is full")
+        await self.daemon.__aenter__()
+        await until(lambda: self.pool().idle >= self.config.pool.min, "the pool is full")
         return self
 
     async def __aexit__(
@@ -111,21 +80,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stops as the daemon does when its patience with the runs under way is over."""
-        self.drain()
-        self.runner.stop()
-        await self.sessions.close()
-        await self.fleet.close()
-        await self.server.close()
-        await self._stack.aclose()
-
-    def drain(self) -> None:
-        self.server.stop_accepting()
-        self.fleet.refuse()
-        self.sessions.refuse()
-
-    def configure(self) -> None:
-        profiles = self.runner.profiles
-        self.fleet.configure({name: self._pool_spec(profiles[name]) for name in self._names})
+        await self.daemon.__aexit__(None, None, None)
 
     def pool(self, profile: str = "python") -> PoolStatus:
         """The first of a profile's, which is the ordinary one."""
@@ -134,55 +89,6 @@ class Service:
     async def all_idle(self) -> None:
         """Waits until containers are ready and none is in use or comes or goes."""
         await until(lambda: self.pool().idle == self.pool().size > 0, "all containers are idle")
-
-    def _pool_spec(self, profile: Profile) -> PoolSpec:
-        pool = self._config.pool
-        resources = to_resources(profile.limits, profile.language)
-
-        def placement(slot: int) -> Placement:
-            return Placement(
-                instance="test", serial=str(next(self._serials)), slot=slot, uid=60000 + slot
-            )
-
-        def plan(variant: Variant) -> Plan:
-            shape = make_shape(self._config, profile, "image", variant)
-            return Plan(
-                language=profile.language.name,
-                profile=profile.name,
-                spec=lambda slot: container_spec(shape, placement(slot)),
-                resources=resources,
-                warmup=encode_warmup(profile),
-                start_timeout=pool.start_timeout,
-                queue=pool.queue,
-            )
-
-        return PoolSpec(
-            plan=plan,
-            settings=Settings(
-                min=profile.pool_min,
-                max=profile.pool_max,
-                max_uses=pool.max_uses,
-                max_age=pool.max_age,
-                reuse=pool.reuse,
-            ),
-            warm=Variant(network=profile.network),
-            key=0,
-        )
-
-    def _language_infos(self) -> list[LanguageInfo]:
-        return [
-            LanguageInfo(
-                name=pool.language,
-                aliases=["py"],
-                version="1",
-                image="image",
-                warm=self._config.pool.min,
-                ready=pool.idle,
-                file_extension=".py",
-                stateful=False,
-            )
-            for pool in self.fleet.status()
-        ]
 
 
 class ServiceThread:

@@ -15,7 +15,7 @@ from sandboxd.engine.packages import Fetched
 from sandboxd.errors import ImageUnavailableError, StartFailedError
 from sandboxd.languages import load
 from sandboxd.run.profiles import Profile, make_profiles
-from sandboxd.shelf import Shelf, _wanted
+from sandboxd.shelf import Shelf, wanted_image
 from tests.support.image_store import FakeImages
 from tests.support.step import Step
 from tests.support.wait import DEADLINE, turns, until
@@ -31,7 +31,7 @@ class Setting:
     def __init__(self, folder: Path, names: Sequence[str], there: Sequence[str] = ()) -> None:
         known = make_profiles(Config(), load(folder / "none"))
         self.profiles = {name: known[name] for name in names}
-        self.store = FakeImages(*(image_tag(_wanted(known[name])) for name in there))
+        self.store = FakeImages(*(image_tag(wanted_image(known[name])) for name in there))
         self.pulls, self.builds = self.store.on["pull"], self.store.on["build"]
         self.present: set[str] = set()
         self.shelf = Shelf(Images(self.store), self.present.update)

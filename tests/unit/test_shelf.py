@@ -12,7 +12,7 @@ from sandboxd.engine.images import Images, image_tag
 from sandboxd.errors import EngineUnavailableError, ImageUnavailableError
 from sandboxd.languages import load
 from sandboxd.run.profiles import Profile, make_profiles
-from sandboxd.shelf import Present, Shelf, _wanted
+from sandboxd.shelf import Present, Shelf, wanted_image
 from tests.support.image_store import FakeImages
 from tests.support.wait import DEADLINE, turns
 
@@ -23,7 +23,7 @@ class Setting:
     def __init__(self, folder: Path) -> None:
         known = make_profiles(Config(), load(folder / "none"))
         self.profiles = {name: known[name] for name in ("bash", "python", "sh")}
-        self.store = FakeImages(*(image_tag(_wanted(each)) for each in self.profiles.values()))
+        self.store = FakeImages(*(image_tag(wanted_image(each)) for each in self.profiles.values()))
         self.told: list[set[str]] = []
         self.shelf = Shelf(Images(self.store), self._changed)
 
@@ -66,7 +66,7 @@ async def test_an_image_that_has_gone_is_not_served_after_the_configuration_is_r
     setting: Setting,
 ) -> None:
     await setting.configure()
-    del setting.store.known[image_tag(_wanted(setting.profiles["sh"]))]
+    del setting.store.known[image_tag(wanted_image(setting.profiles["sh"]))]
     await setting.configure()
     assert setting.told == [{*setting.profiles}, {"bash", "python"}]
     with pytest.raises(ImageUnavailableError):
