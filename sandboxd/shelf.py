@@ -93,7 +93,7 @@ class Shelf:
             self._want(profile)
             attempt = self._attempts[profile.name]
             attempt.wanted.set()
-            # Nobody who waits takes it down with them.
+            # A cancelled waiter must not cancel the shared fetch.
             await asyncio.wait([attempt.ended], timeout=deadline - loop.time())
             if attempt.ended.done() and (failure := attempt.ended.result()) is not None:
                 raise failure

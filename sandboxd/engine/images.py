@@ -71,12 +71,12 @@ class _Progress(Struct, frozen=True):
 
 
 class _Making:
-    """An image that is being made, for all who want it: one at a time makes it."""
+    """What all who want the same image share while it is made: one of them makes it."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.failure: SandboxdError | None = None
-        """Of the last attempt: whoever waited for it need not fail by themselves."""
+        """Of the last attempt: those who waited for it are told, and do not try it again."""
 
 
 def ignore(_subject: str, _text: str) -> None:
@@ -107,14 +107,16 @@ class ImageState(Struct, frozen=True):
 
 
 class Images:
-    """Gets images. One for all who share an engine and a machine, so that what it bounds
-    is bounded for all of them together."""
+    """Gets images. A process has one: what runs at once is bounded, and what was learned of
+    the registry is known, for all who ask the same object."""
 
     def __init__(self, store: ImageStore, *, may_install: bool = False) -> None:
         self._store = store
         self._may_install = may_install
+        self._silence = ""
+        """Why the registry did not answer when it was asked last."""
         self._silent_until = 0.0
-        """By the loop's clock: until then the registry is not asked."""
+        """By the loop's clock: until then it is not asked again."""
         self._debian = asyncio.Lock()
         self._build_slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._making = weakref.WeakValueDictionary[str, _Making]()
@@ -190,15 +192,11 @@ class Images:
         published = official != NO_BASE
         if published and await self._has(official):
             return await self._equipped(language.name, official, say)
-        now = asyncio.get_running_loop().time
-        if published and pull and now() >= self._silent_until:
+        if published and pull:
             try:
                 await self._pull(official, say)
             except SandboxdError as error:
                 failures.append(f"pull: {error}")
-                if not isinstance(error, ImageUnavailableError):
-                    # The next language would only wait for the same silence.
-                    self._silent_until = now() + _SILENCE
             else:
                 return await self._equipped(language.name, official, say)
         if build:
@@ -213,9 +211,20 @@ class Images:
         )
 
     async def _pull(self, image: str, say: _Progress) -> None:
+        """Where the registry was silent a moment ago, the next image would only wait for the
+        same silence."""
+        now = asyncio.get_running_loop().time
+        if now() < self._silent_until:
+            raise ImageUnavailableError(self._silence)
         say(f"pulling {image}")
-        async for progress in self._store.pull(image):
-            say(f"pulling {image} {progress}")
+        try:
+            async for progress in self._store.pull(image):
+                say(f"pulling {image} {progress}")
+        except ImageUnavailableError:
+            raise
+        except SandboxdError as error:
+            self._silence, self._silent_until = str(error), now() + _SILENCE
+            raise
 
     async def _equipped(self, language: str, official: str, say: _Progress) -> str:
         """An official image with the tools that Debian's equivalent has."""
@@ -223,11 +232,11 @@ class Images:
         return await self._build_base(language, recipe, say)
 
     async def _debian_equivalent(self, language: Language, say: _Progress) -> str:
-        debian = language.image.debian
+        own = language.image.debian
         base = await self._debian_base(_Progress(say.report, "debian"))
-        if not debian.packages and not debian.prepare:
+        if not own.packages and not own.prepare:
             return base
-        steps = [install(debian.packages, debian.suite), *debian.prepare]
+        steps = [install(own.packages, own.suite), *own.prepare]
         return await self._build_base(language.name, f"FROM {base}\n{run_steps(steps)}", say)
 
     async def _build_base(self, language: str, recipe: str, say: _Progress) -> str:
