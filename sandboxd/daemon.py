@@ -106,6 +106,7 @@ class Daemon:
         self._lock = SocketLock(path)
         self._place = places(self.instance)
         self._shelf = Shelf(Images(engine.images), self._configure_fleet)
+        self._serving = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
         self.fleet = Fleet(engine.containers, self.instance, config.pool.starts)
         self._history = History(state_path(config), _history_settings(config))
@@ -151,6 +152,7 @@ class Daemon:
         """What closes a part is on the stack before the next one is opened; read upwards,
         this is the stop."""
         stack.enter_context(self._lock)
+        stack.push_async_callback(self._end_reload)
         await self._judge_engine()
         await stack.enter_async_context(self._history)
         if self._config.admin.socket:
@@ -168,6 +170,7 @@ class Daemon:
         await self._apply(self._config)
         await self._server.open()
         stack.callback(self.refuse)
+        self._serving.set()
 
     async def _judge_engine(self) -> None:
         """Refuses an engine that would drop a limit without a word; one that is away may come."""
@@ -204,7 +207,8 @@ class Daemon:
     # --- configuration ---
 
     def reload_soon(self, reload: Callable[[], Config]) -> asyncio.Task[None]:
-        """Reads the configuration again; where that fails the old one stays."""
+        """Reads the configuration again, not before the start is over; where that fails the
+        old one stays."""
         work = self._reload(reload, self._reloading)
         self._reloading = asyncio.create_task(work, name="reload")
         return self._reloading
@@ -216,6 +220,7 @@ class Daemon:
         if earlier is not None:
             earlier.cancel()
             await asyncio.wait([earlier])
+        await self._serving.wait()
         try:
             await self._apply(reload())
         except SandboxdError as error:

@@ -1,4 +1,4 @@
-"""From the configuration to pools: how the containers of a profile are made. Pure."""
+"""From the configuration to pools: how the containers of a profile are made."""
 
 from __future__ import annotations
 

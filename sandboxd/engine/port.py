@@ -42,7 +42,7 @@ class Tmpfs(Struct, frozen=True):
 
 
 class Security(Struct, frozen=True):
-    """What differs between engines and operators of a container's isolation."""
+    """The walls around a container that its operator may choose, and its system calls."""
 
     seccomp: str
     """The profile of system calls, as the JSON text that runtimes share."""
@@ -55,9 +55,10 @@ class Security(Struct, frozen=True):
 class ContainerSpec(Struct, frozen=True, kw_only=True):
     """A container to create.
 
-    Whatever is said here, it has no capability and cannot gain any, shares no namespace
-    with the host, can write to nothing but its tmpfs, and may dump no core; nobody keeps
-    what it prints; it has one attached stdin, and is removed when its first process ends.
+    Whatever is said here, its processes have no capability and cannot gain any, share no
+    namespace with the host, can write to nothing but its tmpfs and shared memory, and dump
+    no core. Nobody keeps what they print. The container has one stdin, that of its one
+    attachment, and is removed when its first process ends.
     """
 
     name: str
@@ -66,7 +67,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     """Its first process, whatever the image says."""
     uid: int
-    """Who that is to be, and its group."""
+    """The user, and the group, that its first process is to be."""
     env: dict[str, str]
     labels: dict[str, str]
     tmpfs: tuple[Tmpfs, ...]

@@ -95,6 +95,35 @@ async def test_a_start_that_is_given_up_is_undone(setting: Setting) -> None:
     assert setting.left() == []
 
 
+async def test_a_reload_that_is_asked_for_while_it_starts_comes_after_the_start(
+    setting: Setting,
+) -> None:
+    answers = setting.store.on["labels"].hold()
+    starting = asyncio.create_task(setting.daemon.__aenter__())
+    await until(lambda: setting.store.on["labels"].calls > 0, "images are looked for")
+    read: list[bool] = []
+
+    def reload() -> Config:
+        read.append(starting.done())
+        return setting.config
+
+    reloading = setting.daemon.reload_soon(reload)
+    answers.set()
+    await reloading
+    assert read == [True]
+    await setting.daemon.__aexit__(None, None, None)
+    assert setting.left() == []
+
+
+async def test_a_reload_does_not_outlive_a_start_that_fails(setting: Setting) -> None:
+    setting.admin.mkdir()
+    reloading = setting.daemon.reload_soon(lambda: setting.config)
+    with pytest.raises(ConfigError, match="admin"):
+        await setting.daemon.__aenter__()
+    assert reloading.cancelled()
+    assert setting.left() == []
+
+
 async def test_what_cannot_be_closed_keeps_nothing_else_open(setting: Setting) -> None:
     await setting.daemon.__aenter__()
     await setting.serves()
