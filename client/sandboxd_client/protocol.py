@@ -556,13 +556,16 @@ class OutputFile(Struct, frozen=True, omit_defaults=True):
         return from_blob(self.data)
 
 
-class SkippedFile(Struct, frozen=True):
+class SkippedFile(Struct, frozen=True, omit_defaults=True):
     """Something that `outputs` named and that did not come back, such as a plain name
     of which there is nothing; or a folder that could not be looked into and may have such.
     What is not UTF-8 in a name is escaped: `\\xc3`."""
 
     path: str
     why: str
+    named: bool = False
+    """Whether it was asked for by its own name or a folder's, or came back once and was not
+    kept; a pattern only meets what is there."""
 
 
 class State(enum.StrEnum):

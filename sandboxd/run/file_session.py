@@ -13,7 +13,7 @@ import msgspec
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.blobs import decode, encode
-from sandboxd.run.files import NO_FILE, Room, matches, missing, with_folders
+from sandboxd.run.files import NO_FILE, Room, matches, missing, tell_named, with_folders
 from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
 from sandboxd.run.plan import Plan
 from sandboxd.run.runner import Runner
@@ -92,7 +92,7 @@ class FileSession(Session):
         return msgspec.structs.replace(
             result,
             files=[file for file in result.files if matches(file.path, wanted)],
-            files_skipped=skipped,
+            files_skipped=tell_named(skipped, plan.request.outputs),
             folders=[folder for folder in result.folders if matches(folder, wanted)],
             state=State.KEPT,
         )

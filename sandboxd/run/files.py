@@ -21,6 +21,7 @@ from sandboxd.run.blobs import encode
 from sandboxd_client.protocol import FilePart, OutputFile, SkippedFile
 
 NO_FILE = "no such file"
+_WORK_FOLDER = "/sandbox"
 _PATH_MAX = 4095
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.BRACE
 _DEEP = ("**", "{")
@@ -94,14 +95,26 @@ def matches(path: str, patterns: list[str]) -> bool:
 def with_folders(patterns: list[str]) -> list[str]:
     """The patterns, of which those that are plain names may name folders too: all that is
     in them is meant."""
-    named = [each.removeprefix("./") for each in patterns]
-    return [*named, *(f"{each}/**".removeprefix("./") for each in _names(patterns))]
+    names = _names(patterns)
+    magic = (_relative(each) for each in patterns if _is_magic(each))
+    return [*magic, *names, *(f"{each}/**".removeprefix("./") for each in names)]
 
 
 def _names(patterns: list[str]) -> list[str]:
     """Those that are plain names, each once."""
-    plain = (each for each in patterns if not glob.is_magic(each, flags=_GLOB))
-    return [*dict.fromkeys(each.rstrip("/").removeprefix("./") for each in plain)]
+    plain = (each for each in patterns if not _is_magic(each))
+    return [*dict.fromkeys(_relative(each.rstrip("/")) for each in plain)]
+
+
+def _is_magic(pattern: str) -> bool:
+    return bool(glob.is_magic(pattern, flags=_GLOB))
+
+
+def _relative(pattern: str) -> str:
+    """As seen from the work folder, of which programs know the absolute path."""
+    if pattern == _WORK_FOLDER:
+        return "."
+    return pattern.removeprefix(f"{_WORK_FOLDER}/").removeprefix("./")
 
 
 def missing(patterns: list[str], paths: list[str], skipped: list[SkippedFile]) -> list[str]:
@@ -113,6 +126,19 @@ def missing(patterns: list[str], paths: list[str], skipped: list[SkippedFile]) -
         for name in _names(patterns)
         if not (name == "." or _is_there(name, paths) or told & {"", name, *_folders(name)})
     ]
+
+
+def tell_named(skipped: list[SkippedFile], patterns: list[str]) -> list[SkippedFile]:
+    """The same, where each says whether it is missing from what was asked for by name."""
+    names = {*_names(patterns)}
+    above = {folder for name in names for folder in _folders(name)}
+
+    def is_named(path: str) -> bool:
+        if not path or "." in names:  # anything may have been left out, or is asked for
+            return bool(names)
+        return path in above or not names.isdisjoint((path, *_folders(path)))
+
+    return [SkippedFile(file.path, file.why, is_named(file.path)) for file in skipped]
 
 
 def _is_there(name: str, paths: list[str]) -> bool:

@@ -293,5 +293,6 @@ def _recording(record: RunRecord) -> Recording:
 
 def _without_files(result: RunResult) -> RunResult:
     """The history has the names of the files that a run gave back, and no more."""
-    gone = [SkippedFile(file.path, "the history keeps no files") for file in result.files]
+    why = "the history keeps no files"
+    gone = [SkippedFile(file.path, why, named=True) for file in result.files]
     return msgspec.structs.replace(result, files=[], files_skipped=[*result.files_skipped, *gone])

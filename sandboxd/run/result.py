@@ -8,7 +8,7 @@ import msgspec
 
 from sandboxd.guest.frames import Event, Verdict
 from sandboxd.run.active import ActiveRun
-from sandboxd.run.files import Collection
+from sandboxd.run.files import Collection, tell_named
 from sandboxd.run.plan import Plan
 from sandboxd.run.verdict import Judgement, judge
 from sandboxd_client.protocol import (
@@ -56,7 +56,7 @@ def to_result(  # noqa: PLR0913 - a result has many parts
         timings=timings,
         usage=Usage(cpu=verdict.cpu_us * _MICRO, memory_peak=verdict.rss_bytes),
         files=files.files,
-        files_skipped=files.skipped,
+        files_skipped=tell_named(files.skipped, plan.request.outputs),
         folders=files.folders,
         warm=warm,
         container=container,

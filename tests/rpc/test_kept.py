@@ -329,7 +329,9 @@ async def test_what_is_forgotten_is_sent_as_the_history_kept_it(
         assert wire.output(joined, "stderr") == b"b\n"
         assert [each["seq"] for each in wire.events(joined)] == [0, 1, 2, 3]
         assert result.get("files", []) == []
-        assert result["files_skipped"] == [{"path": "file", "why": "the history keeps no files"}]
+        assert result["files_skipped"] == [
+            {"path": "file", "why": "the history keeps no files", "named": True}
+        ]
         rest = attach(wire, run, after=0)
         assert (await wire.result(rest))["stdout"] == "€€\n"
         assert pieces(wire, rest) == []

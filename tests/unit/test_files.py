@@ -16,6 +16,7 @@ from sandboxd.run.files import (
     may_match_below,
     missing,
     parse_listing,
+    tell_named,
     with_folders,
 )
 from sandboxd.run.laid import encode_files, following, to_laid
@@ -57,6 +58,33 @@ def test_what_is_missing_is_told_by_name_and_once() -> None:
     assert missing(there, paths, []) == []
     absent = ["b/x", "c", "d/e/f/g", "e"]
     assert missing([*absent, "./c", "c/", "{c,d}", "c*"], paths, []) == ["b/x", "c", "d/e/f/g", "e"]
+
+
+def test_a_name_is_of_the_same_file_with_a_slash_and_from_the_root() -> None:
+    for name in ("x.txt", "x.txt/", "./x.txt", "/sandbox/x.txt", "/sandbox/x.txt/"):
+        assert missing([name], ["x.txt"], []) == []
+        assert missing([name], ["other"], []) == ["x.txt"]
+        assert matches("x.txt", with_folders([name]))
+        assert matches("x.txt/below", with_folders([name]))
+    assert matches("a/x.txt", with_folders(["/sandbox/*/x.txt"]))
+    for everything in (".", "./", "/sandbox", "/sandbox/", "/sandbox/."):
+        assert missing([everything], [], []) == []
+        assert matches("a/x.txt", with_folders([everything]))
+    assert not matches("x.txt", with_folders(["/sandboxes/x.txt", "/tmp/x.txt"]))
+
+
+def test_what_a_pattern_meets_was_not_asked_for_by_name() -> None:
+    skipped = [SkippedFile(path, "why") for path in ("d", "d/e/link", "other", "")]
+
+    def named(*patterns: str) -> list[str]:
+        return [file.path for file in tell_named(skipped, [*patterns]) if file.named]
+
+    assert named("**", "d/*", "{d,other}") == []
+    assert named("d/e") == ["d", "d/e/link", ""]
+    assert named("./other/", "**") == ["other", ""]
+    assert named("d/e/link/below") == ["d", "d/e/link", ""]
+    assert named("none") == [""]
+    assert named(".") == named("/sandbox") == ["d", "d/e/link", "other", ""]
 
 
 def test_what_was_skipped_with_its_reason_is_not_missing_besides() -> None:
