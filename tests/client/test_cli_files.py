@@ -184,6 +184,19 @@ def test_empty_folders_go_in_and_come_back(served: ServiceThread, here: Path) ->
         ]
 
 
+def test_a_name_that_is_not_utf_8_is_refused_with_its_path_and_what_to_do(
+    served: ServiceThread, here: Path
+) -> None:
+    odd = os.fsdecode(b"\xff.txt")
+    (here / "odd" / "d").mkdir(parents=True)
+    (here / "odd" / "d" / odd).write_text("1")
+    ran = run(served, "python", "-f", "odd", "-c", "")
+    assert ran.returncode == 125
+    assert ran.stderr.startswith(b"sandbox: odd/d/\\xff.txt: ")
+    assert b"rename the file, or name it by -f PATH:NAME" in ran.stderr
+    assert run(served, "python", "-f", f"odd/d/{odd}:x", "-c", "show x").stdout == b"1"
+
+
 def test_a_folder_without_end_is_refused(served: ServiceThread, here: Path) -> None:
     (here / "d").mkdir()
     (here / "d" / "up").symlink_to("..")

@@ -13,8 +13,8 @@ import pytest
 from sandboxd import cli as daemon_cli
 from sandboxd.config import HistoryConfig
 from sandboxd_client import Client
-from sandboxd_client.cli import SUMMARIES
 from sandboxd_client.cli import main as client_main
+from sandboxd_client.cli._main import SUMMARIES
 from sandboxd_client.cli.completion import SHELLS
 from tests.client.test_cli import PROGRAM
 from tests.support.service import SMALL, ServiceThread, replace

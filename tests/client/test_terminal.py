@@ -256,18 +256,21 @@ def test_output_that_cannot_be_written_is_one_line_that_says_why(served: Service
 
 
 @pytest.mark.parametrize(
-    ("closed", "stdout", "stderr"),
+    ("closed", "code", "stdout", "stderr", "exit_code"),
     [
-        ("<&-", b"o\n", b"e\n"),
-        (">&-", b"", b"e\n"),
-        ("2>&-", b"o\n", b""),
-        ("<&- >&- 2>&-", b"", b""),
+        ("<&-", "cat\nout o\nerr e", b"o\n", b"e\n", 0),
+        (">&-", "err e", b"", b"e\n", 0),
+        (">&-", "out o", b"", b"sandbox: cannot write to stdout: Bad file descriptor\n", 125),
+        ("2>&-", "out o", b"o\n", b"", 0),
+        ("2>&-", "err e", b"", b"", 125),
+        ("<&- >&- 2>&-", "cat", b"", b"", 0),
+        ("<&- >&- 2>&-", "cat\nout o", b"", b"", 125),
     ],
 )
-def test_a_stream_that_is_closed_is_as_empty(
-    served: ServiceThread, closed: str, stdout: bytes, stderr: bytes
+def test_a_stream_that_is_closed_loses_nothing_in_silence(
+    served: ServiceThread, closed: str, code: str, stdout: bytes, stderr: bytes, exit_code: int
 ) -> None:
-    command = [*COMMAND, "--socket", str(served.socket), "python", "-c", "cat\nout o\nerr e"]
+    command = [*COMMAND, "--socket", str(served.socket), "python", "-c", code]
     ran = subprocess.run(
         ["sh", "-c", f'"$@" {closed}', "sh", *command],
         stdin=subprocess.DEVNULL,
@@ -275,4 +278,53 @@ def test_a_stream_that_is_closed_is_as_empty(
         check=False,
         timeout=DEADLINE,
     )
-    assert (ran.stdout, ran.stderr, ran.returncode) == (stdout, stderr, 0)
+    assert (ran.stdout, ran.stderr, ran.returncode) == (stdout, stderr, exit_code)
+
+
+@pytest.mark.parametrize("arguments", [["run", "--json", "python", "-c", ""], ["status"]])
+def test_a_result_that_cannot_be_written_is_told(
+    served: ServiceThread, arguments: list[str]
+) -> None:
+    command = [sys.executable, "-c", PROGRAM, *arguments, "--socket", str(served.socket)]
+    for closed, why in (
+        (">&-", b"Bad file descriptor"),
+        (">/dev/full", b"No space left on device"),
+    ):
+        ran = subprocess.run(
+            ["sh", "-c", f'"$@" {closed}', "sh", *command],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=DEADLINE,
+        )
+        assert ran.stderr == b"sandbox: cannot write to stdout: %b\n" % why
+        assert ran.returncode == 125
+
+
+@pytest.mark.parametrize("name", ["argparse", "json", "sandboxd_client.cli.run"])
+def test_ctrl_c_while_the_command_is_loaded_ends_it_quietly(tmp_path: Path, name: str) -> None:
+    """The module sends it, in place of somebody who is quick."""
+    quick = (
+        "import os, signal, sys\n"
+        "class Quick:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {name!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Quick())\n"
+    )
+    command = [sys.executable, "-c", quick + PROGRAM, "run", "--socket", str(tmp_path / "none")]
+    ran = subprocess.run([*command, "python", "-c", ""], capture_output=True, check=False)
+    assert (ran.stdout, ran.stderr) == (b"", b"")
+    # A shell says 130 of both.
+    assert ran.returncode in (130, -signal.SIGINT)
+
+
+def test_loading_the_command_changes_nothing_for_who_imports_it() -> None:
+    program = (
+        "import signal, sys; before = signal.getsignal(signal.SIGINT)\n"
+        "import sandboxd_client.cli as cli; print('argparse' in sys.modules)\n"
+        "cli.main([])\n"
+        "print(signal.getsignal(signal.SIGINT) is before)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert ran.stdout == b"False\nTrue\n"

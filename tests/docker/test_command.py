@@ -95,12 +95,53 @@ def test_what_nobody_asked_for_is_told_in_a_session_and_no_failure(daemon: Runni
     """Where a session has no state, all of its files are taken back after each run."""
     with daemon.client() as client, client.session("sh") as session:
         options = ["-n", "--session", session.id, "sh", "-c", "ln -s /etc/passwd link"]
-        for asked, exit_code in (([], 0), (["-o", "*"], 123)):
+        for asked, exit_code in (([], 0), (["-o", "*"], 0), (["-o", "link"], 123)):
             ran = subprocess.run(
                 command(daemon, *asked, *options), capture_output=True, check=False
             )
             assert b"link did not come back: a symbolic link" in ran.stderr
             assert ran.returncode == exit_code
+
+
+def test_what_a_pattern_meets_and_cannot_bring_is_told_and_no_failure(
+    daemon: RunningDaemon, tmp_path: Path
+) -> None:
+    code = (
+        "import os, socket; os.mkdir('d'); open('d/x.txt', 'w').write('x')\n"
+        "os.symlink('x.txt', 'd/link'); os.mkfifo('d/pipe')\n"
+        "socket.socket(socket.AF_UNIX).bind('d/socket')"
+    )
+    for asked, exit_code in {
+        "**": 0,
+        "d/*": 0,
+        "d/x.txt": 0,
+        "d/x.txt/": 0,
+        "/sandbox/d/x.txt": 0,
+        "/sandbox/d/*": 0,
+        "d/pipe": 123,
+        "/sandbox/d/socket": 123,
+        "d": 123,  # all of it
+        "d/none": 123,
+    }.items():
+        into = tmp_path / asked.replace("/", "-")
+        options = ["-n", "-o", asked, "--into", str(into), "python", "-c", code]
+        ran = subprocess.run(command(daemon, *options), capture_output=True, check=False)
+        assert ran.returncode == exit_code, (asked, ran.stderr)
+        assert (b"did not come back" in ran.stderr) == ("x.txt" not in asked)
+        if exit_code == 0 or asked == "d":
+            assert [path.name for path in into.rglob("*.txt")] == ["x.txt"]
+
+
+def test_many_files_that_do_not_come_back_are_told_in_a_line(
+    daemon: RunningDaemon, tmp_path: Path
+) -> None:
+    options = ["-n", "-o", "**", "--into", str(tmp_path), "bash", "-c", "touch {1000..2499}"]
+    ran = subprocess.run(command(daemon, *options), capture_output=True, check=False)
+    assert ran.stderr == (
+        b"sandbox: 500 files, such as 2000, 2001, 2002, did not come back: "
+        b"too many files: [limits] files is 1000\n"
+    )
+    assert (ran.returncode, len([*tmp_path.iterdir()])) == (0, 1000)
 
 
 def test_a_reader_that_leaves_ends_a_program_that_never_would(daemon: RunningDaemon) -> None:

@@ -145,8 +145,7 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
 
 
 def sandbox(name: str, *arguments: str) -> int:
-    (command,) = (each for each in module.COMMANDS if each.name == name)
-    return cli._run(command, [*arguments, "--socket", "here"])
+    return cli.main([name, *arguments, "--socket", "here"])
 
 
 def rows(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _PIECE = 96 * 1024
 _PERMISSIONS, _USUAL = 0o777, 0o644
+_EXAMPLES = 3
+"""Names that are told of many files that did not come back for one reason."""
+_REASONS = 10
+"""And how many reasons are told: a size is part of some."""
 
 
 class LocalFile:
@@ -85,7 +89,20 @@ def find_files(named: list[str], program: str | None) -> dict[str, LocalFile | E
                     files[target] = LocalFile(below)
         else:
             files[name] = LocalFile(path)
+    for name in files:
+        _check_name(name)
     return files
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(name).decode(errors="backslashreplace")
+        raise SandboxError(
+            f"{shown}: the name in the sandbox is not UTF-8; rename the file, "
+            "or name it by -f PATH:NAME"
+        ) from None
 
 
 def _take_apart(named: str) -> tuple[str, str]:
@@ -141,9 +158,24 @@ def put_files(result: dict[str, Any], folder: str) -> None:
     for path in result.get("folders", ()):  # as a daemon that is older has none
         with _inside(inside, path) as target:
             os.makedirs(target, exist_ok=True)
-    for skipped in result["files_skipped"]:
-        path = skipped["path"] or "something"
-        sys.stderr.write(f"sandbox: {path} did not come back: {skipped['why']}\n")
+    _tell_skipped(result["files_skipped"])
+
+
+def _tell_skipped(skipped: list[dict[str, Any]]) -> None:
+    """A line for each, and one for many that have the same reason."""
+    by_reason: dict[str, list[str]] = {}
+    for file in skipped:
+        by_reason.setdefault(file["why"], []).append(file["path"] or "something")
+    for number, (why, paths) in enumerate(by_reason.items()):
+        if number == _REASONS:
+            left = sum(len(each) for each in list(by_reason.values())[number:])
+            sys.stderr.write(f"sandbox: {left} more did not come back; --json has the reasons\n")
+            return
+        some, told = paths[:_EXAMPLES], paths
+        if len(paths) > _EXAMPLES:
+            told = [f"{len(paths)} files, such as {', '.join(some)},"]
+        for what in told:
+            sys.stderr.write(f"sandbox: {what} did not come back: {why}\n")
 
 
 @contextlib.contextmanager

@@ -1,23 +1,26 @@
-"""The command `sandbox`: run code, and look at the daemon that runs it."""
+"""The commands of `sandbox` and where they live, and the way from a command line to one."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import os
 import sys
 
-from sandboxd_client import __version__
+from sandboxd_client import __version__, cli
+from sandboxd_client.cli._terminal import fill_closed
 from sandboxd_client.errors import CancelledError, SandboxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sandboxd_client.cli.command import Command
 
 _REFUSED = 125
 """Exit code when the program was not run at all, as of `docker run` and `env`."""
+_MISUSED = 2
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 """As of a program that SIGPIPE ends."""
@@ -47,14 +50,17 @@ SUMMARIES = {
 """Where each command lives: no other module is loaded for it."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def prepare(argv: Sequence[str] | None) -> Callable[[], int]:
+    """What runs a command line, this process's own unless given, and returns the exit code."""
+    fill_closed()
     given = list(sys.argv[1:] if argv is None else argv)
     if given and given[0] in SUMMARIES:
-        return _run(find_command(given[0]), given[1:])
+        command = find_command(given[0])
+        return functools.partial(_run, command, _parse(command, given[1:]))
     told = (f"  {name:<12} {summary}\n" for name, (_, summary) in SUMMARIES.items())
     parser = argparse.ArgumentParser(
         prog="sandbox",
-        description=__doc__,
+        description=cli.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"commands:\n{''.join(told)}\nsandbox COMMAND --help tells more.",
     )
@@ -63,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given:
         parser.parse_args(given)  # leaves by itself for every command line that comes here
     parser.print_help(sys.stderr)
-    return 2
+    return lambda: _MISUSED
 
 
 def find_command(name: str) -> Command:
@@ -85,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser, command: Command) -> None:
     )
 
 
-def _run(command: Command, given: list[str]) -> int:
+def _parse(command: Command, given: list[str]) -> argparse.Namespace:
     """What follows a `--` is the program's; before it, options and names may mix."""
     own, rest = given, []
     if "--" in given:
@@ -99,6 +105,10 @@ def _run(command: Command, given: list[str]) -> int:
     add_arguments(parser, command)
     arguments = parser.parse_intermixed_args(own)
     arguments.args = rest
+    return arguments
+
+
+def _run(command: Command, arguments: argparse.Namespace) -> int:
     try:
         if arguments.daemon == "auto":
             from sandboxd_client.cli import daemon  # noqa: PLC0415 - slow, and seldom needed
@@ -107,12 +117,22 @@ def _run(command: Command, given: list[str]) -> int:
         code = command.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is left in stdout's buffer has no reader, and is not to be told of at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _discard_output()
         return _PIPE_CLOSED
     except (KeyboardInterrupt, CancelledError):
         return _INTERRUPTED
     except SandboxError as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return _REFUSED
+    except OSError as error:
+        if error.filename is not None:  # no error of writing, which knows no name
+            raise
+        _discard_output()
+        sys.stderr.write(f"sandbox: cannot write to stdout: {error.strerror}\n")
+        return _REFUSED
     return code
+
+
+def _discard_output() -> None:
+    """What is left in stdout's buffer has no reader, and is not to be told of at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -21,14 +21,16 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def fill_closed() -> None:
     """Opens /dev/null for each of the standard streams that is closed: the connection would
-    get its number, and be written to."""
+    get its number, and be written to. It is opened to be read, so that what is written
+    there fails as on what is closed."""
     for descriptor in _STANDARD:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDONLY)  # gets the lowest free number, which is this one
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    # Our own words have nowhere else to go.
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def may_read_stdin() -> bool:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandboxd_client.cli import SUMMARIES, add_arguments, find_command
+from sandboxd_client.cli._main import SUMMARIES, add_arguments, find_command
 from sandboxd_client.cli.command import Command
 from sandboxd_client.errors import SandboxError
 

@@ -12,7 +12,6 @@ from sandboxd_client.cli._local import find_files, put_files
 from sandboxd_client.cli._quick import QuickRun
 from sandboxd_client.cli._terminal import (
     Interrupts,
-    fill_closed,
     may_read_stdin,
     print_out,
     read_stdin,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 _INCOMPLETE = 123
 """Exit code where the program ended with 0, and its output was cut at a limit, or a file
-that was asked for did not come back."""
+that was asked for by name did not come back."""
 _SOURCES = 1024 * 1024
 """Bytes of files that a report is made with."""
 _LIMITS = ("timeout", "memory", "cpus", "pids", "tmp", "output")
@@ -110,7 +109,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    fill_closed()
     code = _program(arguments)
     feeds = _feeds(arguments)
     params = _params(arguments, streams_stdin=feeds)
@@ -157,15 +155,15 @@ def pass_on(
     if arguments.json:
         import json  # noqa: PLC0415 - loaded already
 
-        sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+        line = json.dumps(result, ensure_ascii=False) + "\n"
+        print_out("stdout", line.encode())
     else:
         _tell_end(result, verbose=arguments.verbose)
     for name, cut in result["truncated"].items():
         if cut:
             sys.stderr.write(f"sandbox: {name} was cut at its limit; see --output-limit\n")
-    # Of a run that is attached to, it is not known here what it was asked for.
-    asked = getattr(arguments, "outputs", True)
-    incomplete = any(result["truncated"].values()) or bool(asked and result["files_skipped"])
+    missing = any(skipped.get("named") for skipped in result["files_skipped"])
+    incomplete = missing or any(result["truncated"].values())
     return result["exit_code"] or _INCOMPLETE * incomplete, result
 
 
