@@ -12,8 +12,6 @@ command `sandbox run` nothing at all.
 
 from __future__ import annotations
 
-import importlib
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # as `typing` has it, which this is not to import
     from typing import Any
@@ -141,6 +139,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    import importlib  # noqa: PLC0415 - as all else, on first use
+
     for module, names in _HOMES.items():
         if name in names.split():
             return getattr(importlib.import_module(f"sandboxd_client.{module}"), name)
