@@ -13,7 +13,15 @@ import msgspec
 from sandboxd.errors import PayloadTooLargeError
 from sandboxd.run.active import ActiveRun, Sink
 from sandboxd.run.blobs import decode, encode
-from sandboxd.run.files import NO_FILE, Room, matches, missing, tell_named, with_folders
+from sandboxd.run.files import (
+    NO_FILE,
+    Room,
+    matches,
+    missing,
+    tell_named,
+    why_missing,
+    with_folders,
+)
 from sandboxd.run.laid import Files, LaidFile, check_files, check_path, check_total
 from sandboxd.run.plan import Plan
 from sandboxd.run.runner import Runner
@@ -80,7 +88,7 @@ class FileSession(Session):
         skipped = list(result.files_skipped)
         paths = sorted([*result.folders, *(file.path for file in result.files)])
         absent = missing(plan.request.outputs, paths, skipped)
-        skipped += (SkippedFile(name, NO_FILE) for name in absent)
+        skipped += (SkippedFile(name, why_missing(name)) for name in absent)
         before = self._files
         self._files = {f"{folder}/": LaidFile(b"") for folder in result.folders}
         self._budget.take(-_size(before))

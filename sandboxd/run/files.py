@@ -128,6 +128,12 @@ def missing(patterns: list[str], paths: list[str], skipped: list[SkippedFile]) -
     ]
 
 
+def why_missing(name: str) -> str:
+    """What is told of a plain name of which nothing is there."""
+    first = os.path.normpath(name).split("/")[0]
+    return f"not in the work folder, {_WORK_FOLDER}" if first in {"", ".."} else NO_FILE
+
+
 def tell_named(skipped: list[SkippedFile], patterns: list[str]) -> list[SkippedFile]:
     """The same, where each says whether it is missing from what was asked for by name."""
     names = {*_names(patterns)}
@@ -252,7 +258,7 @@ class Collector:
             elif entry.path not in filled and matches(entry.path, patterns):
                 self._take_folder(entry)
         for name in missing(asked, [entry.path for entry in entries], self._collection.skipped):
-            self._skip(name, NO_FILE)
+            self._skip(name, why_missing(name))
         return await self._read()
 
     async def parts(self, parts: list[FilePart]) -> Collection:

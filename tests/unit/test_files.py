@@ -17,6 +17,7 @@ from sandboxd.run.files import (
     missing,
     parse_listing,
     tell_named,
+    why_missing,
     with_folders,
 )
 from sandboxd.run.laid import encode_files, following, to_laid
@@ -71,6 +72,17 @@ def test_a_name_is_of_the_same_file_with_a_slash_and_from_the_root() -> None:
         assert missing([everything], [], []) == []
         assert matches("a/x.txt", with_folders([everything]))
     assert not matches("x.txt", with_folders(["/sandboxes/x.txt", "/tmp/x.txt"]))
+
+
+@pytest.mark.parametrize("name", ["/tmp/x", "/etc", "../x", "..", "a/../../x", "/sandboxes/x"])
+def test_a_name_that_leads_out_of_the_work_folder_is_told_where_that_is(name: str) -> None:
+    assert missing([name], ["x"], []) == [name]
+    assert why_missing(name) == "not in the work folder, /sandbox"
+
+
+@pytest.mark.parametrize("name", ["x", "..x", "a/../x", "...", ""])
+def test_another_name_is_of_no_file(name: str) -> None:
+    assert why_missing(name) == "no such file"
 
 
 def test_what_a_pattern_meets_was_not_asked_for_by_name() -> None:
