@@ -44,6 +44,8 @@ class Runner {
     static final Path FOLDER = Path.of("/sandbox");
     static final Path PROGRAM = FOLDER.resolve("main.java");
     static final String AGAIN = "SANDBOXD_AGAIN=1";
+    /** KiB. In less there is no room for another JVM beside this one. */
+    static final int MEMORY_OF_TWO = 256 << 10;
 
     static final List<String> OPTIONS =
         List.of("-d", "/tmp/classes", "-sourcepath", "/sandbox", "-g", "-proc:none");
@@ -215,8 +217,20 @@ class Runner {
             source.text.contains("ProcessBuilder") || source.text.contains("getRuntime"));
     }
 
-    /** Another JVM finds the environment when it starts, and the arguments in a file. */
-    static int startAgain(String[] arguments) throws Exception {
+    /** KiB, as the run's own limit. */
+    static long memory() throws IOException {
+        return Long.parseLong(Files.readString(Path.of("/proc/meminfo")).split("\\s+", 3)[1]);
+    }
+
+    /** The options of a JVM for the limits that /proc tells of. */
+    static List<String> limits() throws IOException {
+        int processors = Files.readString(Path.of("/proc/cpuinfo")).split("(?m)^processor\\b", -1).length - 1;
+        return List.of("-XX:MaxRAM=" + memory() + "k", "-XX:ActiveProcessorCount=" + processors);
+    }
+
+    /** Another JVM finds the environment when it starts, and the arguments in a file. It has
+     *  the limits of this one, but for those that are given. */
+    static int startAgain(String[] arguments, List<String> limits) throws Exception {
         Path message = Path.of("/tmp/message");
         StringBuilder text = new StringBuilder().append(arguments.length).append('\0');
         for (String argument : arguments)
@@ -225,8 +239,12 @@ class Runner {
         String script = "unset PWD; exec \"$@\" 3<\"$0\" 4>/proc/$PPID/fd/4";
         List<String> command = new ArrayList<>(List.of("sh", "-c", script, message.toString()));
         String classPath = System.getenv("CLASSPATH");
-        for (String word : Files.readString(Path.of("/proc/self/cmdline")).split("\0"))
-            command.add(word.startsWith("/tmp/classes:") && classPath != null ? word + ":" + classPath : word);
+        for (String word : Files.readString(Path.of("/proc/self/cmdline")).split("\0")) {
+            boolean isClassPath = word.startsWith("/tmp/classes:");
+            command.add(isClassPath && classPath != null ? word + ":" + classPath : word);
+            if (isClassPath)
+                command.addAll(limits);
+        }
         ProcessBuilder builder = new ProcessBuilder(command).inheritIO();
         builder.environment().remove("SANDBOXD_AGAIN");
         return builder.start().waitFor();
@@ -234,6 +252,7 @@ class Runner {
 
     public static void main(String[] none) throws Throwable {
         compile(POOL, List.of(new Source(PROGRAM, WARM_UP)), new Words());
+        List<String> limitsAtStart = limits();
         OutputStream note = new FileOutputStream(NOTE);
         note.write('\n');
         String[] fields = Files.readString(Path.of(MESSAGE)).split("\0", -1);
@@ -242,8 +261,11 @@ class Runner {
         List<String> variables = Arrays.asList(fields).subList(1 + count, fields.length - 1);
         setEnvironment(variables);
         List<Source> sources = sources();
-        if (variables.contains(AGAIN) || !variables.isEmpty() && startsChildren(sources))
-            System.exit(startAgain(arguments));
+        List<String> limits = limits();
+        if (limits.equals(limitsAtStart) || memory() < MEMORY_OF_TWO)
+            limits = List.of();
+        if (!limits.isEmpty() || variables.contains(AGAIN) || !variables.isEmpty() && startsChildren(sources))
+            System.exit(startAgain(arguments, limits));
 
         Words words = new Words();
         String name = compile(POOL, sources, words);
