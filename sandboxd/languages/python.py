@@ -139,7 +139,14 @@ def execute():
     sys.modules["__main__"] = main
     try:
         with open(PROGRAM, "rb") as file:
-            code = compile(file.read(), PROGRAM, "exec")
+            source = file.read()
+        try:
+            source.decode()
+            code = compile(source, PROGRAM, "exec")
+        except (SyntaxError, ValueError) as error:
+            if isinstance(error, SyntaxError) and error.lineno:
+                raise
+            leave_to_python()
         exec(code, main.__dict__)
     except SystemExit as leaving:
         return exit_status(leaving.code)
@@ -151,6 +158,11 @@ def execute():
         sys.excepthook(type(error), error.with_traceback(traceback), traceback)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     return 0
+
+
+def leave_to_python():
+    """Of bytes that are no plain text `compile` says other things than Python of a file."""
+    os.execv(sys.executable, [*COMMAND[:-1], "-u", *sys.argv])  # noqa: S606 - itself
 
 
 def exit_status(code):

@@ -48,6 +48,24 @@ def test_a_program_need_not_be_utf_8(daemon: RunningDaemon, tmp_path: Path, lang
         assert (ran.stdout, ran.stderr, ran.returncode) == (printed, b"", 0)
 
 
+@pytest.mark.parametrize("code", ["print('é')", "print(1)\n# é", "(\nx y\n'é", "def f(:\né"])
+def test_in_pythons_own_words_a_program_that_is_not_utf_8_is_none(
+    daemon: RunningDaemon, code: str
+) -> None:
+    ran = subprocess.run(
+        command(daemon, "python", "-"),
+        input=code.encode("latin-1"),
+        capture_output=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert ran.stderr.decode() == (
+        "SyntaxError: Non-UTF-8 code starting with '\\xe9' in file /sandbox/main.py on line "
+        f"{len(code.splitlines())}, but no encoding declared; "
+        "see https://peps.python.org/pep-0263/ for details\n"
+    )
+
+
 def test_in_gos_own_words_a_program_that_is_not_utf_8_is_none(daemon: RunningDaemon) -> None:
     code = b'package main\nfunc main() { println("\xe9") }'
     ran = subprocess.run(command(daemon, "go", "-"), input=code, capture_output=True, check=False)
