@@ -107,6 +107,23 @@
     };
   };
 
+  // Stdin stays open for as long as somebody may type. Once the program has paused it, it
+  // waits for nothing more, and Node ends as it would at a terminal.
+  const letStdinGo = () => {
+    const { get } = Object.getOwnPropertyDescriptor(process, 'stdin');
+    let stdin;
+    const open = () => {
+      stdin = get.call(process);
+      stdin.on('pause', () => stdin._handle?.unref());
+      stdin.on('resume', () => stdin._handle?.ref());
+      stdin.on('newListener', (event) => event === 'readable' && stdin._handle?.ref());
+      return stdin;
+    };
+    Object.defineProperty(process, 'stdin', {
+      configurable: true, enumerable: true, get: () => stdin ?? open(),
+    });
+  };
+
   if (isMainThread) process.chdir(FOLDER);
   if (isMainThread && process.env[AGAIN] === undefined) {
     rehearse();
@@ -115,6 +132,7 @@
   }
   if (process.env[SESSION] !== undefined) readAsScript();
   findModules();
+  if (isMainThread) letStdinGo();
   delete process.env[AGAIN];
   delete process.env[SESSION];
 

@@ -7,6 +7,7 @@
   const fs = require('fs');
   const Module = require('module');
   const { fileURLToPath } = require('url');
+  const { isMainThread } = require('worker_threads');
   const resolving = require('internal/modules/esm/resolve'); // the first, as Node does
   const loading = require('internal/modules/esm/load');
   const formats = require('internal/modules/esm/formats');
@@ -119,6 +120,23 @@
     };
   };
 
+  // Stdin stays open for as long as somebody may type. Once the program has paused it, it
+  // waits for nothing more, and Node ends as it would at a terminal.
+  const letStdinGo = () => {
+    const { get } = Object.getOwnPropertyDescriptor(process, 'stdin');
+    let stdin;
+    const open = () => {
+      stdin = get.call(process);
+      stdin.on('pause', () => stdin._handle?.unref());
+      stdin.on('resume', () => stdin._handle?.ref());
+      stdin.on('newListener', (event) => event === 'readable' && stdin._handle?.ref());
+      return stdin;
+    };
+    Object.defineProperty(process, 'stdin', {
+      configurable: true, enumerable: true, get: () => stdin ?? open(),
+    });
+  };
+
   if (fs.existsSync(CHECKER[0])) {
     receive();
     process.chdir(FOLDER);
@@ -128,6 +146,7 @@
   const { files, isModule } = JSON.parse(fs.readFileSync(COMPILED, 'utf8'));
   loadScripts(files);
   loadModules(files, isModule);
+  if (isMainThread) letStdinGo();
   process.setSourceMapsEnabled(true);
 
   Module.builtinModules = Module.builtinModules.filter((name) => !name.startsWith('internal/'));

@@ -273,6 +273,70 @@ def test_a_session_at_a_terminal_asks_there(
         assert shown.end() == 0
 
 
+# Each stops reading after a line, by another way that Node has.
+STOPPING = {
+    "question": """
+        const rl = require('readline').createInterface({ input: process.stdin });
+        rl.question('', (line) => { console.log(`hello ${line}`); rl.close(); });
+    """,
+    "line": """
+        const rl = require('readline').createInterface({ input: process.stdin });
+        rl.on('line', (line) => { console.log(`hello ${line}`); rl.close(); });
+    """,
+    "data": """
+        process.stdin.once('data', (data) => {
+            console.log(`hello ${data}`);
+            process.stdin.pause();
+        });
+    """,
+}
+
+
+@pytest.mark.parametrize("way", STOPPING)
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+def test_a_program_that_stops_reading_ends_though_somebody_might_type(
+    daemon: RunningDaemon, language: str, way: str
+) -> None:
+    with terminal(command(daemon, language, "-c", STOPPING[way])) as shown:
+        shown.type(b"bob\n")
+        shown.wait_for(b"hello bob")
+        assert shown.end() == 0
+
+
+READING_ON = """
+const readline = require('readline');
+const ask = (text) => new Promise((resolve) => {
+    const rl = readline.createInterface({ input: process.stdin, output: process.stdout });
+    rl.question(text, (line) => { rl.close(); resolve(line); });
+});
+(async () => {
+    console.log(`hello ${await ask('name? ')}`);
+    console.log(`you are ${await ask('age? ')}`);
+    process.stdout.write('and? ');
+    for await (const data of process.stdin) {
+        console.log(`also ${data}`);
+        break;
+    }
+})();
+"""
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+def test_a_program_that_reads_on_after_a_pause_is_waited_for(
+    daemon: RunningDaemon, language: str
+) -> None:
+    with terminal(command(daemon, language, "-c", READING_ON)) as shown:
+        for asked, typed, told in (
+            (b"name? ", b"bob\n", b"hello bob"),
+            (b"age? ", b"36\n", b"you are 36"),
+            (b"and? ", b"this\n", b"also this"),
+        ):
+            shown.wait_for(asked)
+            shown.type(typed)
+            shown.wait_for(told)
+        assert shown.end() == 0
+
+
 def test_a_prompt_is_seen_before_it_is_answered(daemon: RunningDaemon) -> None:
     """Over a pipe, where nothing but what the program printed comes back."""
     code = "name = input('name? ')\nprint('hello', name)"
