@@ -31,7 +31,7 @@
 
 enum { OPEN_FOLDERS = 32 };
 
-static const char *copy_to; /* nftw hands its callback nothing */
+static const char *copy_to; /* nftw hands nothing to what it calls */
 
 static int joined(char path[PATH_MAX], const char *first, const char *second)
 {
@@ -41,17 +41,52 @@ static int joined(char path[PATH_MAX], const char *first, const char *second)
 	return -1;
 }
 
-static int copy_folder(const char *path, const struct stat *status, int kind, struct FTW *at)
+static int copy_folder(const char *path, const struct stat *status)
 {
 	char copy[PATH_MAX];
 
-	(void)at;
-	if (kind != FTW_D)
-		return 0;
 	if (joined(copy, copy_to, path) < 0)
 		return -1;
 	/* Its own folder must let the program in, whatever the image's did. */
 	return mkdir(copy, (status->st_mode & 07777) | 0700);
+}
+
+static bool may_be_folder(const struct dirent *entry)
+{
+	return (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) &&
+	       strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+}
+
+/* The folders of one file system. What is none is told by the folder that holds it: to ask
+ * each of an image's files would take longer than all else here. */
+static int copy_folders(const char *path, dev_t device)
+{
+	char below[PATH_MAX];
+	struct stat status;
+	struct dirent *entry;
+	int result = lstat(path, &status);
+	DIR *folder;
+
+	if (result < 0 || !S_ISDIR(status.st_mode) || status.st_dev != device)
+		return result;
+	folder = opendir(path);
+	if (!folder)
+		return errno == EACCES ? 0 : -1; /* the program could not read it either */
+	result = copy_folder(path, &status);
+	while (result == 0 && (errno = 0, entry = readdir(folder))) {
+		int length = snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
+
+		if (!may_be_folder(entry))
+			continue;
+		errno = ENAMETOOLONG;
+		result = length < (int)sizeof(below) ? copy_folders(below, device) : -1;
+	}
+	if (errno)
+		result = -1;
+	int saved = errno;
+	closedir(folder);
+	errno = saved;
+	return result;
 }
 
 static int copy_link(const char *path, const char *copy)
@@ -88,8 +123,9 @@ static int copy_anything(const char *path, const struct stat *status, int kind, 
 {
 	char copy[PATH_MAX];
 
+	(void)at;
 	if (kind == FTW_D)
-		return copy_folder(path, status, kind, at);
+		return copy_folder(path, status);
 	if (joined(copy, copy_to, path) < 0)
 		return -1;
 	if (kind == FTW_SL)
@@ -97,22 +133,17 @@ static int copy_anything(const char *path, const struct stat *status, int kind, 
 	return S_ISREG(status->st_mode) ? copy_file(path, copy, status) : 0;
 }
 
-static void must_copy(int control, const char *path, const char *to, bool all)
-{
-	copy_to = to;
-	/* Engine's mounts of single files are crossed: their content is what counts. */
-	if (nftw(path, all ? copy_anything : copy_folder, OPEN_FOLDERS,
-		 FTW_PHYS | (all ? 0 : FTW_MOUNT)) != 0)
-		fail(control, path);
-}
-
 static void add_folder(int control, const char *path)
 {
 	char options[4 * PATH_MAX], scratch[PATH_MAX], target[PATH_MAX];
+	struct stat status;
 
-	if (joined(target, ROOT_FOLDER, path) < 0 || joined(scratch, SCRATCH, path) < 0)
+	if (joined(target, ROOT_FOLDER, path) < 0 || joined(scratch, SCRATCH, path) < 0 ||
+	    lstat(path, &status) < 0)
 		fail(control, path);
-	must_copy(control, path, UPPER, false);
+	copy_to = UPPER;
+	if (copy_folders(path, status.st_dev) < 0)
+		fail(control, path);
 	make_folder(control, scratch, 0700);
 	make_folder(control, target, 0755);
 	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=" UPPER "%s,workdir=%s,userxattr",
@@ -121,7 +152,10 @@ static void add_folder(int control, const char *path)
 		return;
 	if (errno != EINVAL || rmdir(target) < 0)
 		fail(control, path);
-	must_copy(control, path, ROOT_FOLDER, true);
+	copy_to = ROOT_FOLDER;
+	/* Engine's mounts of single files are crossed: their content is what counts. */
+	if (nftw(path, copy_anything, OPEN_FOLDERS, FTW_PHYS) != 0)
+		fail(control, path);
 }
 
 /* These get mounts of their own afterwards. */
