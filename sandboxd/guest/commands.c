@@ -14,14 +14,14 @@ void must_be(enum state state, const struct frame *frame)
 		fatal("frame %c out of place (state %d)", frame->type, guest.state);
 }
 
-static void write_all(int fd, const struct frame *frame, const char *what)
+static void write_message(const struct frame *frame)
 {
-	ssize_t count = write(fd, frame->payload, frame->length);
+	ssize_t count = write(guest.child.message, frame->payload, frame->length);
 
 	if (count < 0 && errno == EPIPE && guest.kept)
 		return; /* it has ended before its run, which will be told */
 	if (count != (ssize_t)frame->length)
-		fatal("write %s: %s", what, count < 0 ? strerror(errno) : "no room");
+		fatal("write the message: %s", count < 0 ? strerror(errno) : "no room");
 }
 
 /* Of one name, and room is left for what is added to it. */
@@ -83,7 +83,7 @@ static void obey(const struct frame *frame)
 		break;
 	case CMD_MESSAGE:
 		if (may_prepare(frame))
-			write_all(guest.child.message, frame, "the message");
+			write_message(frame);
 		break;
 	case CMD_SIZE:
 		must_be(WAITING, frame);

@@ -72,7 +72,6 @@ static long drop_privileges(struct entrance *entrance)
 	struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
 	struct sock_fprog filter = {.len = entrance->filter_length,
 				    .filter = (struct sock_filter *)entrance->filter};
-
 	long held, cleared;
 
 	/* Past the last capability of this kernel the answer is EINVAL. */

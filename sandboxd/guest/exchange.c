@@ -62,34 +62,29 @@ void begin_put(const struct frame *frame)
 		put_failed(put_path);
 }
 
-void continue_put(const struct frame *frame)
+static void append(int fd, const struct frame *frame, const char *path)
 {
-	ssize_t count;
+	ssize_t count = write(fd, frame->payload, frame->length);
 
-	may_put(frame);
-	if (guest.put < 0)
-		return; /* it has failed, and that was told */
-	count = write(guest.put, frame->payload, frame->length);
 	if (count == (ssize_t)frame->length)
 		return;
 	if (count >= 0)
 		errno = ENOSPC;
-	put_failed(put_path);
+	put_failed(path);
+}
+
+void continue_put(const struct frame *frame)
+{
+	may_put(frame);
+	if (guest.put >= 0) /* else it has failed, and that was told */
+		append(guest.put, frame, put_path);
 }
 
 void put_code(const struct frame *frame)
 {
-	ssize_t count;
-
 	must_be(WAITING, frame);
-	if (guest.put_error)
-		return; /* there will be no run, and that was told */
-	count = write(guest.child.code, frame->payload, frame->length);
-	if (count == (ssize_t)frame->length)
-		return;
-	if (count >= 0)
-		errno = ENOSPC;
-	put_failed(guest.options.code_name);
+	if (!guest.put_error) /* else there will be no run, and that was told */
+		append(guest.child.code, frame, guest.options.code_name);
 }
 
 void end_put(void)
