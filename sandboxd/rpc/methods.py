@@ -301,7 +301,8 @@ class Methods:
         checks["history"] = Check(ok=kept.problem is None, detail=told)
         for language, progress in self._sources.missing_images().items():
             checks[f"image {language}"] = Check(ok=False, detail=progress)
-        if not checks["engine"].ok or not any(pool.idle or pool.problem is None for pool in pools):
+        serving = any(pool.idle or pool.busy or pool.problem is None for pool in pools)
+        if not checks["engine"].ok or not serving:
             status = "down"
         else:
             status = "ok" if all(check.ok for check in checks.values()) else "degraded"

@@ -197,10 +197,23 @@ async def test_health_is_down_while_no_container_can_be_started_and_says_why(
     service: Service, wire: Wire
 ) -> None:
     service.engine.on["create"].fail(StartFailedError("the disk is full"), times=100)
-    identity = wire.run("hang")
+    for name in list(service.engine.guests):
+        service.engine.lose(name)
     await until(lambda: service.pool().failures > 0, "a start failed")
     health = await wire.call("health")
     assert health["status"] == "down"
+    assert health["checks"]["pool python"] == {"ok": False, "detail": "the disk is full"}
+
+
+async def test_health_is_only_degraded_while_a_container_is_left_that_will_serve_again(
+    service: Service, wire: Wire
+) -> None:
+    service.engine.on["create"].fail(StartFailedError("the disk is full"), times=100)
+    identity = wire.run("hang")
+    await until(lambda: service.pool().failures > 0, "a start failed")
+    assert service.pool().idle == 0
+    health = await wire.call("health")
+    assert health["status"] == "degraded"
     assert health["checks"]["pool python"] == {"ok": False, "detail": "the disk is full"}
     wire.notify("$/cancelRequest", id=identity)
     await wire.error(identity)
