@@ -5,6 +5,7 @@ This one is started once, imports what its arguments name, and never has a byte 
 a program. A fork waits in namespaces of its own until there is a program for it.
 """
 
+import _frozen_importlib_external
 import _signal  # signal itself has an enum of them, which each fork would copy
 import atexit
 import gc
@@ -130,7 +131,7 @@ def execute():
     """Runs the program in a fresh `__main__`; returns its exit status."""
     main = type(sys)("__main__")
     main.__dict__.update(
-        __loader__=type(__loader__)("__main__", PROGRAM),
+        __loader__=_frozen_importlib_external.SourceFileLoader("__main__", PROGRAM),
         __annotations__={},
         __builtins__=__builtins__,
         __file__=PROGRAM,
