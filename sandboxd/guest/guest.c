@@ -37,11 +37,23 @@ uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static void add_event(enum event type, const void *payload, size_t length)
+{
+	if (!outbox_add(&guest.outbox, type, payload, length))
+		abort();
+}
+
 void send_event(enum event type, const void *payload, size_t length)
 {
 	guest.whole_us = 0;
-	if (!outbox_add(&guest.outbox, type, payload, length))
-		abort();
+	add_event(type, payload, length);
+}
+
+void send_along(enum event type, const void *payload, size_t length)
+{
+	if (guest.outbox.used == 0)
+		guest.whole_us = now_us() + GATHER_US;
+	add_event(type, payload, length);
 }
 
 _Noreturn void fatal(const char *format, ...)

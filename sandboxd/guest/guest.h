@@ -76,6 +76,7 @@ struct guest {
 	uint64_t gather_us;   /* until then output is left in its pipes */
 	uint64_t whole_us;    /* until then it is left in the outbox */
 	uint64_t noted;
+	bool note_begins;    /* a run of a session, and does nothing else */
 	size_t note_used;    /* of one that waits until what was written before it is sent: */
 	uint64_t ahead[2];   /* so much of either stream */
 	uint8_t note[1024];
@@ -96,6 +97,8 @@ extern struct guest guest;
 uint64_t now_us(void);
 /* Frames other than output are few and small; the reserve holds them. */
 void send_event(enum event type, const void *payload, size_t length);
+/* What nobody waits for goes with what somebody does, or soon. */
+void send_along(enum event type, const void *payload, size_t length);
 /* Says what cannot be, and ends the process and with it the container. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -154,7 +157,8 @@ void take_feed(struct feed *feed, int fd, const uint8_t *bytes, size_t length);
 /* streams.c */
 void streams_init(void);
 void streams_make(const char *name);
-void streams_opened(void);
+/* True at the first word from the driver of a run that has streams of its own. */
+bool streams_opened(void);
 void streams_close(void);
 void pump_late(size_t which);
 void late_ended(size_t which);

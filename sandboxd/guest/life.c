@@ -338,18 +338,18 @@ static bool has_drained(void)
 void follow_up(void)
 {
 	if (guest.stdin.credit > 0 && outbox_room(&guest.outbox) > 0) {
-		send_event(EVT_CREDIT, &guest.stdin.credit, sizeof(guest.stdin.credit));
+		send_along(EVT_CREDIT, &guest.stdin.credit, sizeof(guest.stdin.credit));
 		guest.stdin.credit = 0;
 	}
 	/* Before anything is read from them: without room for this there is none for output. */
 	if (!guest.streams.told && outbox_room(&guest.outbox) > 0) {
-		send_event(EVT_STREAMS, &guest.streams.number, sizeof(guest.streams.number));
+		send_along(EVT_STREAMS, &guest.streams.number, sizeof(guest.streams.number));
 		guest.streams.told = true;
 	}
 	if (guest.input.credit > 0 && outbox_room(&guest.outbox) > 0) {
 		struct input_credit taken = {guest.streams.number, guest.input.credit};
 
-		send_event(EVT_INPUT_CREDIT, &taken, sizeof(taken));
+		send_along(EVT_INPUT_CREDIT, &taken, sizeof(taken));
 		guest.input.credit = 0;
 	}
 	if (guest.helper.reaped && guest.helper.pipe < 0 && outbox_room(&guest.outbox) > 0) {

@@ -89,6 +89,12 @@ static void look_ahead(void)
 		guest.ahead[i] = held_by(guest.child.out[i]);
 }
 
+/* One that is whole, and no more than that. */
+static bool is_line(const uint8_t *bytes, size_t length)
+{
+	return memchr(bytes, '\n', length) == bytes + length - 1;
+}
+
 /* The runner speaks first, to say that it waits. Later words may be the
  * program's own: they are sent on as they are, and mean nothing here. */
 void take_note(void)
@@ -104,7 +110,7 @@ void take_note(void)
 	} else if (guest.noted < NOTE_LIMIT || (guest.go.flags & GO_NOTES)) {
 		guest.noted += (uint64_t)count;
 		guest.note_used = (size_t)count;
-		streams_opened();
+		guest.note_begins = streams_opened() && is_line(guest.note, guest.note_used);
 		look_ahead();
 	}
 }
@@ -113,7 +119,11 @@ void pass_note(void)
 {
 	if (guest.note_used == 0 || guest.ahead[0] > 0 || guest.ahead[1] > 0)
 		return;
-	send_event(EVT_NOTE, guest.note, guest.note_used);
+	/* The driver says first that a run begins, and then that it has ended. */
+	if (guest.note_begins)
+		send_along(EVT_NOTE, guest.note, guest.note_used);
+	else
+		send_event(EVT_NOTE, guest.note, guest.note_used);
 	guest.note_used = 0;
 }
 

@@ -109,13 +109,15 @@ static bool is_opened(int fd)
 }
 
 /* The driver has opened them, or never will. */
-void streams_opened(void)
+bool streams_opened(void)
 {
 	struct streams *streams = &guest.streams;
+	bool first = false;
 
 	for (int i = 0; i < 3; i++) {
 		if (streams->held[i] < 0)
 			continue;
+		first = true;
 		files_remove(guest.child.work, path_of(i).text);
 		close_fd(&streams->held[i]);
 	}
@@ -130,6 +132,7 @@ void streams_opened(void)
 			streams->last[i] = -1;
 		}
 	}
+	return first;
 }
 
 void streams_close(void)
