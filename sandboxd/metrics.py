@@ -34,6 +34,16 @@ class RunSample(Struct, frozen=True, kw_only=True):
     traceparent: str | None
 
 
+class _OfLanguage(Struct, frozen=True, kw_only=True):
+    """Kept, since to find these by their labels takes longer than to count."""
+
+    queued: Histogram
+    handed_out: Histogram
+    ran: Histogram
+    cpu: Counter
+    output: Counter
+
+
 class Metrics:
     """`pools` and `removals` are asked at each scrape."""
 
@@ -46,6 +56,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(_Pools(pools, removals, connections))
         labels = ["language"]
+        self._languages: dict[str, _OfLanguage] = {}
         self._runs = Counter(
             "sandboxd_runs", "Runs that have ended.", [*labels, "status"], registry=self._registry
         )
@@ -62,11 +73,23 @@ class Metrics:
     def observe(self, sample: RunSample) -> None:
         """A run has ended."""
         self._runs.labels(sample.language, sample.status).inc()
-        self._queued.labels(sample.language).observe(sample.queued)
-        self._handed_out.labels(sample.language).observe(sample.handed_out)
-        self._ran.labels(sample.language).observe(sample.ran)
-        self._cpu.labels(sample.language).inc(sample.cpu)
-        self._output.labels(sample.language).inc(sample.output_bytes)
+        own = self._languages.get(sample.language)
+        if own is None:
+            own = self._languages[sample.language] = self._of_language(sample.language)
+        own.queued.observe(sample.queued)
+        own.handed_out.observe(sample.handed_out)
+        own.ran.observe(sample.ran)
+        own.cpu.inc(sample.cpu)
+        own.output.inc(sample.output_bytes)
+
+    def _of_language(self, name: str) -> _OfLanguage:
+        return _OfLanguage(
+            queued=self._queued.labels(name),
+            handed_out=self._handed_out.labels(name),
+            ran=self._ran.labels(name),
+            cpu=self._cpu.labels(name),
+            output=self._output.labels(name),
+        )
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -97,17 +97,16 @@ def _default_mode(data: bytes) -> int | None:
     return _EXECUTABLE if data.startswith(_SCRIPT) else None
 
 
-def encode_files(files: Files, most: int, code_name: str) -> list[bytes]:
-    """The frames that lay files in the work folder.
-
-    Raises InvalidParamsError for a path that leaves it, PayloadTooLargeError past `most`.
-    """
-    check_files(files, most, code_name)
+def encode_files(files: Files) -> list[bytes]:
+    """The frames that lay files in the work folder."""
     return [frame for path, file in files.items() for frame in file.frames(path)]
 
 
 def check_files(files: Files, most: int, code_name: str) -> None:
-    """The same checks."""
+    """Raises InvalidParamsError for a path that leaves the work folder, and
+    PayloadTooLargeError past `most` bytes altogether."""
+    if not files:
+        return
     for path, file in files.items():
         check_path(path.removesuffix("/"), code_name)
         if path.endswith("/") and (file.data or file.mode is not None or file.offset is not None):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import secrets
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from sandboxd.run.conversation import Cell, Conversation
 from sandboxd.run.driver import SESSION, encode_piece, shown_files
 from sandboxd.run.files import Collection, Collector, Room, list_entries
 from sandboxd.run.laid import Files, check_files, check_path, not_laid
-from sandboxd.run.plan import Plan, RunRequest, prepare
+from sandboxd.run.plan import Plan, encode_message, prepare
 from sandboxd.run.result import to_result
 from sandboxd.run.runner import Runner
 from sandboxd.run.session import Session, SessionRequest
@@ -87,18 +86,19 @@ class LiveSession(Session):
     async def open(self, lease: Lease, timeout: float) -> None:
         """Raises StartFailedError, and PayloadTooLargeError for files that do not fit."""
         self._lease = lease
-        request = self._driver_request()
-        limits, tmp = self._plan.limits, self._plan.profile.limits.tmp
-        self._begin(prepare(self.language, request, limits, tmp=tmp, go=_GO))
+        self._begin(prepare(self._driver_plan(), _GO))
         await self._up(timeout)
         self._watch()
         self.opened()
 
-    def _driver_request(self) -> RunRequest:
-        request = self._plan.request
-        return msgspec.structs.replace(
-            request, code=self.language.driver or "", env={**request.env, SESSION: "1"}
+    def _driver_plan(self) -> Plan:
+        request = msgspec.structs.replace(
+            self._plan.request,
+            code=self.language.driver or "",
+            env={**self._plan.request.env, SESSION: "1"},
         )
+        message = encode_message(request, self.language, self._plan.limits)
+        return msgspec.structs.replace(self._plan, request=request, message=message)
 
     # --- its interpreters, one after the other ---
 
@@ -114,7 +114,8 @@ class LiveSession(Session):
     async def _up(self, timeout: float) -> None:
         """Waits until the driver is. Raises StartFailedError and what `not_laid` says."""
         talk = self._talk
-        await asyncio.wait([talk.up], timeout=timeout)
+        if not talk.up.done():  # to wait for what is done takes two turns of the loop
+            await asyncio.wait([talk.up], timeout=timeout)
         if not talk.up.done():
             raise StartFailedError(f"a session did not start within {timeout:g} s")
         if not (end := talk.life.ended_future).done():
@@ -134,9 +135,8 @@ class LiveSession(Session):
             self.check_open()
             if self._stateful:
                 self._lost, self._stateful = self._what_went(ended.result()), False
-            request = self._driver_request()
-            message = self.language.encode_message(request.args, request.env)
-            again = frames.encode(Command.AGAIN) + frames.encode_data(Command.MESSAGE, message)
+            message = frames.encode_data(Command.MESSAGE, self._driver_plan().message)
+            again = frames.encode(Command.AGAIN) + message
             # An exchange of files hears its answer before another conversation begins.
             async with self._files:
                 self._begin(again + _GO)
@@ -209,9 +209,10 @@ class LiveSession(Session):
     async def _run(
         self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
     ) -> RunResult:
-        if self._working is not None:
+        if self._working is not None and not self._working.done():
             await asyncio.wait([self._working])  # nobody waited for its end
-        self._working = asyncio.create_task(self._perform(plan, sink, on_active, queued))
+        work = self._perform(plan, sink, on_active, queued, asyncio.current_task())
+        self._working = asyncio.create_task(work)
         try:
             return await asyncio.shield(self._working)
         except asyncio.CancelledError:
@@ -231,7 +232,12 @@ class LiveSession(Session):
         self._cell.stop(Cause.KILLED)
 
     async def _perform(
-        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
+        self,
+        plan: Plan,
+        sink: Sink,
+        on_active: Callable[[ActiveRun], None],
+        queued: float,
+        answered: asyncio.Task[Any] | None,
     ) -> RunResult:
         request = plan.request
         async with self._runner.under_way(self.owner) as run:
@@ -249,15 +255,15 @@ class LiveSession(Session):
                 limit=plan.limits.output,
             )
             started_at = datetime.now(UTC)
-            sink.started(run, warm=True, queued=queued)
             self._stateful = True
-            streams = f".run-{secrets.token_hex(8)}"
+            streams = f".run-{run}"
             with self._lease.guest.together():
                 self._talk.begin(cell, streams, self._piece(plan, f"{_WORK_FOLDER}/{streams}"))
                 if request.stdin_streamed:
                     cell.active.stream_stdin()
                 else:
                     cell.active.feed(request.stdin or b"", eof=True)
+            sink.started(run, warm=True, queued=queued)
             handed_out = time.monotonic() - asked
             on_active(cell.active)
             try:
@@ -294,7 +300,7 @@ class LiveSession(Session):
             lost=self._lost,
         )
         self._lost = None
-        self._runner.account(plan, cell.active, result, verdict)
+        self._runner.account(plan, cell.active, result, verdict, answered)
         return result
 
     def _piece(self, plan: Plan, streams: str) -> bytes:

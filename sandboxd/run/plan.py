@@ -1,4 +1,4 @@
-"""A run before it begins: what was asked for, what was decided, and its frames."""
+"""A run before it begins: what was asked for, what was decided, and then its frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandboxd.guest import frames
 from sandboxd.guest.frames import Command
 from sandboxd.languages import Language, processors
 from sandboxd.pool.fleet import Variant
-from sandboxd.run.laid import LaidFile, encode_files
+from sandboxd.run.laid import LaidFile, check_files, encode_files
 from sandboxd.run.profiles import Profile
 from sandboxd_client.protocol import EffectiveLimits, Limits
 
@@ -66,12 +66,38 @@ class Plan(Struct, frozen=True):
     profile: Profile
     limits: EffectiveLimits
     variant: Variant
-    preparation: bytes
-    """All frames of the hand-out, sent in one write."""
+    message: bytes
+    """Arguments and environment, as the language's runner takes them."""
 
 
-def encode_go(request: RunRequest, limits: EffectiveLimits) -> bytes:
+def make_plan(
+    request: RunRequest,
+    language: Language,
+    profile: Profile,
+    limits: EffectiveLimits,
+    variant: Variant,
+) -> Plan:
+    """Raises what `check_files` and `encode_message` raise."""
+    check_files(request.files, limits.files_total, language.code_name)
+    message = encode_message(request, language, limits)
+    return Plan(request, language, profile, limits, variant, message)
+
+
+def encode_message(request: RunRequest, language: Language, limits: EffectiveLimits) -> bytes:
+    """Raises PayloadTooLargeError, and InvalidParamsError for what no process can be given."""
+    own = {} if request.limits.cpus is None else processors(limits.cpus)
+    message = language.encode_message(request.args, own | request.env)
+    if len(message) > frames.MESSAGE_MAX:
+        raise PayloadTooLargeError(
+            f"args and env take {len(message)} bytes; together they may take "
+            f"{frames.MESSAGE_MAX}; send larger things on stdin"
+        )
+    return message
+
+
+def encode_go(plan: Plan) -> bytes:
     """The frame that lets a run begin."""
+    request, limits = plan.request, plan.limits
     return frames.encode_go(
         limits.timeout,
         limits.output,
@@ -81,26 +107,15 @@ def encode_go(request: RunRequest, limits: EffectiveLimits) -> bytes:
     )
 
 
-def prepare(
-    language: Language, request: RunRequest, limits: EffectiveLimits, *, tmp: int, go: bytes
-) -> bytes:
-    """All frames of a hand-out, `go` the last; `tmp` is what the container's tmpfs has anyway.
-
-    Raises PayloadTooLargeError, and InvalidParamsError for what no process can be given.
-    """
-    own = {} if request.limits.cpus is None else processors(limits.cpus)
-    message = language.encode_message(request.args, own | request.env)
-    if len(message) > frames.MESSAGE_MAX:
-        raise PayloadTooLargeError(
-            f"args and env take {len(message)} bytes; together they may take "
-            f"{frames.MESSAGE_MAX}; send larger things on stdin"
-        )
-    parts = [frames.encode_size(limits.tmp)] if limits.tmp != tmp else []
-    if request.files:
-        parts += encode_files(request.files, limits.files_total, language.code_name)
-    parts += [
-        frames.encode_data(Command.CODE, request.program),
-        frames.encode_data(Command.MESSAGE, message),
-        go,
-    ]
-    return b"".join(parts)
+def prepare(plan: Plan, go: bytes) -> bytes:
+    """All frames of a hand-out, `go` the last. They are made when there is a container."""
+    tmp = plan.limits.tmp
+    return b"".join(
+        [
+            *([] if tmp == plan.profile.limits.tmp else [frames.encode_size(tmp)]),
+            *encode_files(plan.request.files),
+            frames.encode_data(Command.CODE, plan.request.program),
+            frames.encode_data(Command.MESSAGE, plan.message),
+            go,
+        ]
+    )

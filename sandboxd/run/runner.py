@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import structlog
@@ -32,7 +33,7 @@ from sandboxd.run.files import Collection, Collector, Room
 from sandboxd.run.imports import fitting
 from sandboxd.run.laid import not_laid
 from sandboxd.run.limits import resolve, to_resources, unbounded
-from sandboxd.run.plan import AUTO, Plan, RunRequest, encode_go, prepare
+from sandboxd.run.plan import AUTO, Plan, RunRequest, encode_go, make_plan, prepare
 from sandboxd.run.profiles import Profile, package_name
 from sandboxd.run.quotas import Quotas
 from sandboxd.run.result import to_result, with_output
@@ -171,16 +172,7 @@ class Runner:
                 limit="output",
                 max=int(self.config.limits.capture),
             )
-        return Plan(
-            request=request,
-            language=language,
-            profile=profile,
-            limits=limits,
-            variant=variant,
-            preparation=prepare(
-                language, request, limits, tmp=profile.limits.tmp, go=encode_go(request, limits)
-            ),
-        )
+        return make_plan(request, language, profile, limits, variant)
 
     def _profile(self, language: Language, request: RunRequest) -> Profile:
         own = [each for each in self.profiles.values() if each.language.name == language.name]
@@ -228,7 +220,10 @@ class Runner:
         ) as lease:
             leased = time.monotonic()
             active = ActiveRun(lease.guest, sink, stream=request.stream, keep=self.keeps(plan))
-            lease.guest.begin(active, plan.preparation)
+            preparation = prepare(plan, encode_go(plan))
+            patience = len(preparation) / _LAYING + limits.timeout + _GRACE
+            lease.guest.begin(active, preparation)
+            del preparation  # its files are large, and the run may be long
             sink.started(run, warm=lease.warm, queued=lease.queued)
             if request.stdin is not None:
                 active.feed(request.stdin, eof=True)
@@ -237,7 +232,7 @@ class Runner:
             on_active(active)
             handed_out = time.monotonic() - leased
             held = bool(request.outputs)
-            verdict = await self._await_end(run, active, lease, plan, held=held)
+            verdict = await self._await_end(run, active, lease, plan, patience, held=held)
             files = await self._collect(run, active, lease, plan, sink)
             lease.ended(fault(verdict))
         result = to_result(
@@ -253,7 +248,7 @@ class Runner:
             container=ContainerInfo(id=lease.container_id, uses=lease.uses),
             started_at=started_at,
         )
-        self.account(plan, active, result, verdict)
+        self.account(plan, active, result, verdict, asyncio.current_task())
         return result
 
     async def _collect(
@@ -278,12 +273,18 @@ class Runner:
         return collection
 
     async def _await_end(
-        self, run: str, active: ActiveRun, lease: Lease, plan: Plan, *, held: bool
+        self,
+        run: str,
+        active: ActiveRun,
+        lease: Lease,
+        plan: Plan,
+        patience: float,
+        *,
+        held: bool,
     ) -> Verdict:
         """Waits for the guest's verdict, and gives up a guest that is late with it."""
-        laying = len(plan.preparation) / _LAYING
         try:
-            verdict = await self._in_time(active, laying + plan.limits.timeout + _GRACE)
+            verdict = await self._in_time(active, patience)
         except asyncio.CancelledError:
             await self._kill(run, active, lease, held=held)
             raise
@@ -335,8 +336,19 @@ class Runner:
         """Counts a run that nobody wanted any more."""
         self._by_status["cancelled"] += 1
 
-    def account(self, plan: Plan, active: ActiveRun, result: RunResult, verdict: Verdict) -> None:
-        """Takes a run that has ended into quotas, totals, metrics and history."""
+    def account(
+        self,
+        plan: Plan,
+        active: ActiveRun,
+        result: RunResult,
+        verdict: Verdict,
+        answered: asyncio.Task[Any] | None,
+    ) -> None:
+        """Takes a run that has ended into quotas, totals, metrics and history.
+
+        Whoever waits for the answer need not wait for the last two: `answered` is
+        the task whose end the answer tells.
+        """
         request = plan.request
         if not request.capture:
             result = with_output(result, active)
@@ -344,8 +356,9 @@ class Runner:
         self._by_status[result.status] += 1
         written = verdict.stdout_written + verdict.stderr_written
         self._output_bytes += written
-        # Behind the answer: whoever waits for it need not wait for this.
-        asyncio.get_running_loop().call_soon(self._remember, plan, result, written)
+        if answered is None:
+            raise AssertionError("a run is always a task's")
+        answered.add_done_callback(lambda _: self._remember(plan, result, written))
 
     def _remember(self, plan: Plan, result: RunResult, output_bytes: int) -> None:
         request = plan.request

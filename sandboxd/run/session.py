@@ -71,6 +71,8 @@ class Session(abc.ABC):
         self._plan = plan
         self._closed = closed
         self._turn = asyncio.Lock()
+        self._expires = 0.0
+        """By the clock of the event loop."""
         self._expiry: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._log = _log.bind(session=self.id, owner=self.owner, language=plan.language.name)
@@ -104,13 +106,18 @@ class Session(abc.ABC):
     def touch(self) -> None:
         """It is used: its time begins anew."""
         self.last_used_at = datetime.now(UTC)
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self._expiry = asyncio.get_running_loop().call_later(self.ttl, self._expire)
+        loop = asyncio.get_running_loop()
+        self._expires = loop.time() + self.ttl
+        if self._expiry is None:
+            self._expiry = loop.call_at(self._expires, self._expire)
 
     def _expire(self) -> None:
+        self._expiry = None
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._expires:  # it was used since the timer was set
+            self._expiry = loop.call_at(self._expires, self._expire)
         # While a run is under way this does nothing, and its end begins the time anew.
-        if self._step(Step.EXPIRE):
+        elif self._step(Step.EXPIRE):
             self._leave(f"it was not used for {self.ttl:g} s")
             self._spawn(self._end())
 
@@ -169,7 +176,7 @@ class Session(abc.ABC):
             raise SessionBusyError(f"a run is under way in the session {self.id}")
         wait = self._runner.config.pool.queue_timeout
         try:
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout(wait if self._turn.locked() else None):
                 await self._turn.acquire()
         except TimeoutError:
             raise SessionBusyError(

@@ -20,7 +20,7 @@ from sandboxd.run.files import (
     why_missing,
     with_folders,
 )
-from sandboxd.run.laid import encode_files, following, to_laid
+from sandboxd.run.laid import check_files, encode_files, following, to_laid
 from sandboxd_client.protocol import Base64, InputFile, SkippedFile, WrittenFile
 
 _PUT = struct.Struct("<BHQ")
@@ -50,7 +50,9 @@ def modes(frames: bytes) -> dict[str, tuple[int, int, int]]:
 
 
 def encode(files: dict[str, str | InputFile], most: int) -> bytes:
-    return b"".join(encode_files(to_laid(files, {}), most, "main.py"))
+    laid = to_laid(files, {})
+    check_files(laid, most, "main.py")
+    return b"".join(encode_files(laid))
 
 
 def test_what_is_missing_is_told_by_name_and_once() -> None:
@@ -127,7 +129,7 @@ def test_content_may_stand_in_any_of_its_forms() -> None:
         "b": InputFile(data=Base64("eA==")),
         "c": InputFile(size=1),
     }
-    frames = b"".join(encode_files(to_laid(files, {"c": b"x"}), 3, "main.py"))
+    frames = b"".join(encode_files(to_laid(files, {"c": b"x"})))
     assert laid(frames) == {"a": b"x", "b": b"x", "c": b"x"}
 
 
