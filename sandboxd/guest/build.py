@@ -67,7 +67,7 @@ def compile_guest(folder: Path) -> None:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     for command in (
         [*compiler, *FLAGS, "-o", "guest", *SOURCES, "-lseccomp"],
-        [*compiler, *SHARED_FLAGS, "-Wl,-z,defs", "-o", "enter.so", "enter.c"],
+        [*compiler, *SHARED_FLAGS, "-Wl,-z,defs", "-o", "enter.so", "enter.c", "python.c"],
         [*compiler, *SHARED_FLAGS, "-Wl,-z,now", "-o", "bash.so", "bash.c"],
     ):
         try:

@@ -66,18 +66,28 @@ static long take_descriptors(struct entrance *entrance)
 	return 0;
 }
 
+static long drop_bounding(long cap)
+{
+	long dropped = CALL2(SYS_prctl, PR_CAPBSET_DROP, cap);
+	long held;
+
+	if (dropped != -EPERM)
+		return dropped;
+	held = CALL2(SYS_prctl, PR_CAPBSET_READ, cap); /* the engine may have dropped it before */
+	return held > 0 ? dropped : held;
+}
+
 static long drop_privileges(struct entrance *entrance)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
 	struct sock_fprog filter = {.len = entrance->filter_length,
 				    .filter = (struct sock_filter *)entrance->filter};
-	long held, cleared;
+	long dropped, cleared;
 
 	/* Past the last capability of this kernel the answer is EINVAL. */
-	for (long cap = 0; (held = CALL2(SYS_prctl, PR_CAPBSET_READ, cap)) >= 0; cap++)
-		if (held > 0)
-			MUST("empty the bounding set", CALL2(SYS_prctl, PR_CAPBSET_DROP, cap));
+	for (long cap = 0; (dropped = drop_bounding(cap)) != -EINVAL; cap++)
+		MUST("empty the bounding set", dropped);
 	cleared = CALL5(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	/* Where there is no such set, as in gVisor, nothing can be in it. */
 	if (cleared != -EINVAL)

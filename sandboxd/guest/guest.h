@@ -63,7 +63,7 @@ struct guest {
 	bool kept;     /* the child's box outlives its interpreters, from the first GO on */
 	bool go_waits; /* for another one to wait for it */
 	char reason[REASON_BYTES]; /* why there are no namespaces */
-	const char *oom_path;
+	int oom; /* what the cgroup says of memory that ran out; -1: nothing */
 	struct options options;
 	struct sock_fprog filter;
 	struct template template;
@@ -71,6 +71,7 @@ struct guest {
 	struct helper helper;
 	struct go go;
 	struct verdict verdict;
+	uint32_t oom_kills; /* that there were before the run */
 	uint64_t started_us;
 	uint64_t deadline_us; /* 0: none */
 	uint64_t gather_us;   /* until then output is left in its pipes */

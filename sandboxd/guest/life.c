@@ -23,13 +23,9 @@ uint32_t oom_kills(void)
 {
 	char text[512];
 	const char *found;
-	ssize_t count;
-	int fd = open(guest.oom_path, O_RDONLY | O_CLOEXEC);
+	/* Where no cgroup is to be seen the daemon asks the engine. */
+	ssize_t count = pread(guest.oom, text, sizeof(text) - 1, 0);
 
-	if (fd < 0)
-		return 0; /* no cgroup to be seen: the daemon asks the engine */
-	count = read(fd, text, sizeof(text) - 1);
-	close_fd(&fd);
 	text[count < 0 ? 0 : count] = '\0';
 	found = strstr(text, "oom_kill ");
 	return found ? (uint32_t)strtoul(found + strlen("oom_kill "), NULL, 10) : 0;
@@ -136,7 +132,7 @@ void begin_run(const struct go *go)
 	if (go->flags & GO_KEEP && !guest.kept)
 		keep();
 	guest.go = *go;
-	guest.verdict = (struct verdict){.oom_kills = oom_kills()};
+	guest.verdict = (struct verdict){0};
 	guest.state = RUNNING;
 	if (guest.namespaces)
 		machine_follow_limits();
@@ -312,7 +308,7 @@ static void send_verdict(void)
 	close_fd(&guest.child.in);
 	reset_feed(&guest.stdin);
 	streams_close();
-	verdict->oom_kills = oom_kills() - verdict->oom_kills;
+	verdict->oom_kills = oom_kills() - guest.oom_kills;
 	send_event(EVT_EXIT, verdict, sizeof(*verdict));
 	if (guest.kept || guest.go.flags & GO_HOLD) {
 		guest.state = HELD;

@@ -155,6 +155,7 @@ void runner_waits(const uint8_t *proof, size_t length)
 	if (guest.state != STARTING)
 		return; /* it has ended in its kept box */
 	guest.state = WAITING;
+	guest.oom_kills = oom_kills(); /* now, when nobody waits for it */
 	guest.deadline_us = 0;
 	if (!guest.welcome)
 		set_deadline(WELCOME_MS);
@@ -183,7 +184,8 @@ void start_again(void)
 		fatal("AGAIN where no box is kept");
 	start_anew();
 	guest.go_waits = false;
-	guest.verdict = (struct verdict){.oom_kills = oom_kills()};
+	guest.verdict = (struct verdict){0};
+	guest.oom_kills = oom_kills();
 	guest.started_us = now_us();
 	guest.options.prove = true; /* which tells its number, too */
 	if (guest.options.template && !guest.namespaces && TEARDOWN)

@@ -5,6 +5,7 @@ This one is started once, imports what its arguments name, and never has a byte 
 a program. A fork waits in namespaces of its own until there is a program for it.
 """
 
+import _frozen_importlib
 import _frozen_importlib_external
 import _signal  # signal itself has an enum of them, which each fork would copy
 import atexit
@@ -14,8 +15,7 @@ import os
 import sys
 import time
 
-MESSAGE, NOTE = 3, 4
-FILTER = 4  # before the fork
+MESSAGE, NOTE = 3, 4  # in a fork
 FOLDER = "/sandbox"
 PROGRAM = "/sandbox/main.py"
 SESSION = "SANDBOXD_SESSION"  # set for a driver of sessions, which goes on with its notes
@@ -27,33 +27,24 @@ forgotten = []  # freed in a fork, every page that they lie on would be copied
 
 def fork():
     """Returns in each fork once it has given up everything; this process stays here."""
-    known = set(sys.modules)
-    import ctypes
-
-    door = ctypes.CDLL("/sandboxd/enter.so")
-    entrance = ctypes.create_string_buffer(256)
-    filter_size = os.fstat(FILTER).st_size
-    instructions = ctypes.create_string_buffer(os.pread(FILTER, filter_size, 0), filter_size)
-    door.set_filter(entrance, instructions, filter_size)
-    for step in (door.template_next, door.template_wait, door.enter):
-        step.restype = ctypes.c_long
+    loader = _frozen_importlib_external.ExtensionFileLoader("enter", "/sandboxd/enter.so")
+    door = loader.create_module(_frozen_importlib.ModuleSpec("enter", loader, origin=loader.path))
+    sys.modules.pop("enter", None)
 
     def must(result):
         if result < 0:
-            step = ctypes.c_char_p.from_buffer(entrance).value.decode()
-            raise OSError(-result, os.strerror(-result), step)
+            raise OSError(-result, os.strerror(-result), door.step())
 
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
+    must(door.take_filter())
     forgotten.append(locals())
     rehearse()
     gc.collect()
     gc.freeze()  # what is there now is not looked through at a program's end
     while True:
-        must(door.template_next(entrance))
+        must(door.next())
         if (child := os.fork()) == 0:
-            return must(door.enter(entrance))
-        must(door.template_wait(entrance, child))
+            return must(door.enter())
+        must(door.wait(child))
 
 
 def receive():
