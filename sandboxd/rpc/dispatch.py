@@ -49,7 +49,7 @@ def parse(line: bytes) -> Request:
         raise RequestError(INVALID_REQUEST, "batches are not taken: send one request a line")
     try:
         request = _request.decode(line)
-        json.loads(line.decode(), object_pairs_hook=_no_duplicates)
+        _duplicates.decode(line.decode())
     except msgspec.ValidationError as error:
         raise RequestError(INVALID_REQUEST, f"not a request: {error}", _id_of(line)) from None
     except RecursionError:
@@ -75,10 +75,13 @@ def parse_params(request: Request, kind: type[_T]) -> _T:
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
     """JSON leaves open which of two equal keys counts, and two readers may differ."""
-    if len(pairs) > 1 and len({name for name, _ in pairs}) != len(pairs):
+    if len(dict(pairs)) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} stands twice")
+
+
+_duplicates = json.JSONDecoder(object_pairs_hook=_no_duplicates)
 
 
 class _OnlyId(msgspec.Struct):

@@ -39,6 +39,8 @@ class Holdings:
             raise
 
     def give_back(self, owner: int, size: int) -> None:
+        if not size:
+            return
         self._held[owner] -= size
         self._serve(owner)
 
