@@ -35,6 +35,7 @@ from sandboxd.rpc.connection import Hub
 from sandboxd.rpc.methods import Methods, Sources
 from sandboxd.rpc.openrpc import document
 from sandboxd.rpc.server import Server, SocketLock, instance_name
+from sandboxd.run.books import Books
 from sandboxd.run.catalog import read_catalog
 from sandboxd.run.history import History
 from sandboxd.run.history_writer import HistorySettings
@@ -114,9 +115,8 @@ class Daemon:
         self._metrics = Metrics(
             self.fleet.status, self.fleet.removals, lambda: len(self.hub.connections)
         )
-        self.runner = Runner(
-            self.fleet, self._history.record, self._opened, self._quotas, self._observe
-        )
+        self._books = Books(self._history, self._observe)
+        self.runner = Runner(self.fleet, self._books, self._opened, self._quotas)
         self.sessions = Sessions(self.runner, self.fleet, self._opened, self._quotas)
         sources = Sources(
             engine=engine.containers.info,
@@ -126,7 +126,7 @@ class Daemon:
             clients=lambda: len(self.hub.connections),
             discover=document,
         )
-        methods = Methods(self.runner, self.sessions, self._history, sources)
+        methods = Methods(self.runner, self.sessions, self._history, self._books, sources)
         self.hub = Hub(
             methods, config.rpc, set(), lambda owner: may_use(self._config.access, owner)
         )
@@ -155,9 +155,10 @@ class Daemon:
         stack.push_async_callback(self._end_reload)
         await self._judge_engine()
         await stack.enter_async_context(self._history)
+        stack.callback(self._books.settle)
         if self._config.admin.socket:
             path = Path(self._config.admin.socket)
-            admin = AdminServer(path, self._metrics.text, self.hub.methods.health_now)
+            admin = AdminServer(path, self._metrics_text, self.hub.methods.health_now)
             await admin.open()
             stack.push_async_callback(admin.close)
         # Clients are told how their runs ended before their connections are closed.
@@ -256,6 +257,10 @@ class Daemon:
 
     async def _opened(self, profile: Profile) -> None:
         await self._shelf.opened(profile, self._config.pool.queue_timeout)
+
+    def _metrics_text(self) -> bytes:
+        self._books.settle()
+        return self._metrics.text()
 
     def _observe(self, sample: RunSample) -> None:
         self._metrics.observe(sample)

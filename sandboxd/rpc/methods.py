@@ -15,6 +15,7 @@ from sandboxd.errors import SandboxdError
 from sandboxd.pool.fleet import Variant
 from sandboxd.rpc.given import read_code, read_stdin, with_code
 from sandboxd.run.active import ActiveRun, Sink
+from sandboxd.run.books import Books
 from sandboxd.run.debug import explain_facts, explain_record
 from sandboxd.run.history import History
 from sandboxd.run.holdings import Holdings
@@ -113,12 +114,18 @@ class Methods:
     """The methods, one for each name; they do not know the connection they are for."""
 
     def __init__(
-        self, runner: Runner, sessions: Sessions, history: History, sources: Sources
+        self,
+        runner: Runner,
+        sessions: Sessions,
+        history: History,
+        books: Books,
+        sources: Sources,
     ) -> None:
         self._runner = runner
         self._sessions = sessions
-        self._kept = KeptRuns(history)
+        self._kept = KeptRuns(books)
         self._history = history
+        self._books = books
         self._sources = sources
         self._began = time.monotonic()
         self.incoming = Holdings(self._files_held)
@@ -132,6 +139,8 @@ class Methods:
     async def _receive(
         self, files: Mapping[str, str | InputFile], context: Context
     ) -> dict[str, LaidFile]:
+        if not files:
+            return {}
         return await context.receive(files, int(self._runner.config.limits.max.files_total))
 
     async def initialize(self, params: InitializeParams, context: Context) -> InitializeResult:
@@ -263,16 +272,16 @@ class Methods:
         )
 
     async def history_list(self, params: HistoryListParams, context: Context) -> list[RunSummary]:
-        return await self._history.list(_reader(context), params)
+        return await self._books.list(_reader(context), params)
 
     async def history_get(self, params: HistoryGetParams, context: Context) -> RunRecord:
-        return await self._history.get(_reader(context), params.run)
+        return await self._books.get(_reader(context), params.run)
 
     async def debug_report(self, params: DebugParams, context: Context) -> DebugReport:
         runner = self._runner
         if params.run is None:
             return explain_facts(params, runner.languages, runner.profiles, runner.modules)
-        record = await self._history.get(_reader(context), params.run)
+        record = await self._books.get(_reader(context), params.run)
         return explain_record(record, params.files, runner.profiles, runner.modules)
 
     async def discover(self, _: NoParams, __: Context) -> dict[str, Any]:

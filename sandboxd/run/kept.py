@@ -18,7 +18,7 @@ import structlog
 
 from sandboxd.errors import InvalidParamsError, SandboxdError
 from sandboxd.run.active import ActiveRun, Sink
-from sandboxd.run.history import History
+from sandboxd.run.books import Books
 from sandboxd.run.output import OutputStream
 from sandboxd.run.plan import RunRequest
 from sandboxd_client.protocol import (
@@ -204,8 +204,8 @@ class KeptRun:
 class KeptRuns:
     """All of them: under way, and for a while after their end."""
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, books: Books) -> None:
+        self._books = books
         self._under_way: set[KeptRun] = set()
         self._by_id: dict[str, KeptRun] = {}
         """From a run's start until it is forgotten."""
@@ -239,7 +239,7 @@ class KeptRuns:
         kept = self._find(reader, params.run)
         if kept is not None:
             return await kept.follow(sink, -1 if params.after is None else params.after)
-        record = await self._history.get(reader, params.run)
+        record = await self._books.get(reader, params.run)
         if params.after is None:
             await _recording(record).send(sink, 0)
         return _without_files(record.result)
@@ -248,7 +248,7 @@ class KeptRuns:
         """False for one that has ended already, which is no error. Raises RunNotFoundError."""
         kept = self._find(reader, run)
         if kept is None:
-            await self._history.get(reader, run)
+            await self._books.get(reader, run)
         if kept is None or kept.task.done():
             return False
         await kept.kill()

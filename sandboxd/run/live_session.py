@@ -211,8 +211,7 @@ class LiveSession(Session):
     ) -> RunResult:
         if self._working is not None and not self._working.done():
             await asyncio.wait([self._working])  # nobody waited for its end
-        work = self._perform(plan, sink, on_active, queued, asyncio.current_task())
-        self._working = asyncio.create_task(work)
+        self._working = asyncio.create_task(self._perform(plan, sink, on_active, queued))
         try:
             return await asyncio.shield(self._working)
         except asyncio.CancelledError:
@@ -237,7 +236,6 @@ class LiveSession(Session):
         sink: Sink,
         on_active: Callable[[ActiveRun], None],
         queued: float,
-        answered: asyncio.Task[Any] | None,
     ) -> RunResult:
         request = plan.request
         async with self._runner.under_way(self.owner) as run:
@@ -300,7 +298,7 @@ class LiveSession(Session):
             lost=self._lost,
         )
         self._lost = None
-        self._runner.account(plan, cell.active, result, verdict, answered)
+        self._runner.account(plan, cell.active, result, verdict)
         return result
 
     def _piece(self, plan: Plan, streams: str) -> bytes:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 import structlog
@@ -25,10 +23,10 @@ from sandboxd.errors import (
 )
 from sandboxd.guest.frames import Verdict
 from sandboxd.languages import Language, Languages
-from sandboxd.metrics import RunSample
 from sandboxd.pool.fleet import Fleet
 from sandboxd.pool.pool import Lease
 from sandboxd.run.active import ActiveRun, PutFailedError, RunLostError, Sink
+from sandboxd.run.books import Books
 from sandboxd.run.files import Collection, Collector, Room
 from sandboxd.run.imports import fitting
 from sandboxd.run.laid import not_laid
@@ -40,9 +38,7 @@ from sandboxd.run.result import to_result, with_output
 from sandboxd.run.verdict import fault
 from sandboxd_client.protocol import (
     ContainerInfo,
-    RunRecord,
     RunResult,
-    RunSummary,
     Timings,
     Totals,
 )
@@ -63,21 +59,17 @@ class Runner:
     def __init__(
         self,
         fleet: Fleet,
-        record: Callable[[RunRecord], None],
+        books: Books,
         opened: Callable[[Profile], Awaitable[None]],
         quotas: Quotas,
-        observe: Callable[[RunSample], None],
     ) -> None:
-        """`record` takes a run into the history, and `observe` into metrics and traces.
-
-        `opened` waits until a profile's image is there and its pool open, and raises
+        """`opened` waits until a profile's image is there and its pool open, and raises
         ImageUnavailableError when it is not in time.
         """
         self._fleet = fleet
-        self._record = record
+        self._books = books
         self._opened = opened
         self._quotas = quotas
-        self._observe = observe
         self._active: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -248,7 +240,7 @@ class Runner:
             container=ContainerInfo(id=lease.container_id, uses=lease.uses),
             started_at=started_at,
         )
-        self.account(plan, active, result, verdict, asyncio.current_task())
+        self.account(plan, active, result, verdict)
         return result
 
     async def _collect(
@@ -336,19 +328,8 @@ class Runner:
         """Counts a run that nobody wanted any more."""
         self._by_status["cancelled"] += 1
 
-    def account(
-        self,
-        plan: Plan,
-        active: ActiveRun,
-        result: RunResult,
-        verdict: Verdict,
-        answered: asyncio.Task[Any] | None,
-    ) -> None:
-        """Takes a run that has ended into quotas, totals, metrics and history.
-
-        Whoever waits for the answer need not wait for the last two: `answered` is
-        the task whose end the answer tells.
-        """
+    def account(self, plan: Plan, active: ActiveRun, result: RunResult, verdict: Verdict) -> None:
+        """Takes a run that has ended into quotas, totals and the books."""
         request = plan.request
         if not request.capture:
             result = with_output(result, active)
@@ -356,56 +337,4 @@ class Runner:
         self._by_status[result.status] += 1
         written = verdict.stdout_written + verdict.stderr_written
         self._output_bytes += written
-        if answered is None:
-            raise AssertionError("a run is always a task's")
-        answered.add_done_callback(lambda _: self._remember(plan, result, written))
-
-    def _remember(self, plan: Plan, result: RunResult, output_bytes: int) -> None:
-        request = plan.request
-        _log.info(
-            "run ended",
-            run=result.run,
-            container=result.container.id,
-            language=result.language,
-            owner=request.owner,
-            status=result.status.value,
-            exit_code=result.exit_code,
-            ran=round(result.duration, 4),
-            queued=round(result.timings.queued, 4),
-        )
-        summary = RunSummary(
-            run=result.run,
-            language=result.language,
-            profile=plan.profile.name,
-            status=result.status,
-            exit_code=result.exit_code,
-            duration=result.duration,
-            started_at=result.started_at,
-            owner=request.owner,
-            code_hash=hashlib.sha256(request.program).hexdigest(),
-            label=request.label,
-        )
-        self._observe(
-            RunSample(
-                run=result.run,
-                language=result.language,
-                status=result.status,
-                queued=result.timings.queued,
-                handed_out=result.timings.handed_out,
-                ran=result.duration,
-                cpu=result.usage.cpu,
-                output_bytes=output_bytes,
-                started_at=result.started_at,
-                traceparent=request.traceparent,
-            )
-        )
-        self._record(
-            RunRecord(
-                summary=summary,
-                result=result,
-                limits=plan.limits,
-                code=request.code,
-                network=plan.variant.network,
-                read_only=not plan.variant.writable_root,
-            )
-        )
+        self._books.enter(plan, result, written)
