@@ -774,6 +774,8 @@ class PoolStatus(Struct, frozen=True):
     failures: int
     problem: str | None = None
     """Why containers cannot be started, while that is so."""
+    recycling: int = 0
+    """Those of the busy ones whose run has ended, and which will be idle again."""
 
 
 class Totals(Struct, frozen=True):

@@ -18,7 +18,7 @@ enum {
 };
 
 struct entrance {
-	const char *step; /* what failed; the first field, for templates to find it */
+	const char *step; /* what failed */
 	int pidfd; /* of the init whose namespaces to join; -1: none, or in them already */
 	char share_net; /* of those, not the network's: it is the container's */
 	char prove;	/* say in the end, in the kernel's words, what this process is */

@@ -63,7 +63,7 @@ struct guest {
 	bool kept;     /* the child's box outlives its interpreters, from the first GO on */
 	bool go_waits; /* for another one to wait for it */
 	char reason[REASON_BYTES]; /* why there are no namespaces */
-	int oom; /* what the cgroup says of memory that ran out; -1: nothing */
+	int oom_fd; /* what the cgroup says of memory that ran out; -1: nothing */
 	struct options options;
 	struct sock_fprog filter;
 	struct template template;
@@ -71,13 +71,13 @@ struct guest {
 	struct helper helper;
 	struct go go;
 	struct verdict verdict;
-	uint32_t oom_kills; /* that there were before the run */
+	uint32_t oom_before; /* kills for want of memory that were before the run */
 	uint64_t started_us;
 	uint64_t deadline_us; /* 0: none */
 	uint64_t gather_us;   /* until then output is left in its pipes */
 	uint64_t whole_us;    /* until then it is left in the outbox */
 	uint64_t noted;
-	bool note_begins;    /* a run of a session, and does nothing else */
+	bool note_begins;    /* the next note says that a session's run begins, and nothing more */
 	size_t note_used;    /* of one that waits until what was written before it is sent: */
 	uint64_t ahead[2];   /* so much of either stream */
 	uint8_t note[1024];

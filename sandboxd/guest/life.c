@@ -24,7 +24,7 @@ uint32_t oom_kills(void)
 	char text[512];
 	const char *found;
 	/* Where no cgroup is to be seen the daemon asks the engine. */
-	ssize_t count = pread(guest.oom, text, sizeof(text) - 1, 0);
+	ssize_t count = pread(guest.oom_fd, text, sizeof(text) - 1, 0);
 
 	text[count < 0 ? 0 : count] = '\0';
 	found = strstr(text, "oom_kill ");
@@ -308,7 +308,7 @@ static void send_verdict(void)
 	close_fd(&guest.child.in);
 	reset_feed(&guest.stdin);
 	streams_close();
-	verdict->oom_kills = oom_kills() - guest.oom_kills;
+	verdict->oom_kills = oom_kills() - guest.oom_before;
 	send_event(EVT_EXIT, verdict, sizeof(*verdict));
 	if (guest.kept || guest.go.flags & GO_HOLD) {
 		guest.state = HELD;

@@ -52,7 +52,9 @@ void pump_output(int stream)
 	}
 	if (count < GATHERED_BYTES && held_by(guest.child.out[stream]) == 0)
 		guest.gather_us = now_us() + GATHER_US;
-	if (guest.outbox.used == 0 && guest.go.flags & GO_WHOLE)
+	if (!(guest.go.flags & GO_WHOLE))
+		guest.whole_us = 0; /* somebody waits for it */
+	else if (guest.outbox.used == 0)
 		guest.whole_us = now_us() + WHOLE_US;
 	if (left > 0)
 		outbox_commit(&guest.outbox, stream == 0 ? EVT_STDOUT : EVT_STDERR,

@@ -8,7 +8,7 @@
 #include <linux/bpf_common.h>
 
 static struct sock_filter instructions[BPF_MAXINSNS];
-static struct entrance entrance;
+static struct entrance entrance = {.step = ""};
 
 /* Reads the filter's instructions. Returns their bytes, or a negative errno. */
 static PyObject *take_filter(PyObject *module, PyObject *none)

@@ -1,7 +1,6 @@
 /* What the template uses of Python itself, as its stable ABI has it from 3.2 on
- * (moduleobject.h, methodobject.h): there are no headers of it where this is built.
- *
- * Weak, since other interpreters that load this have none of it. */
+ * (moduleobject.h, methodobject.h): there are no headers of it where this is built. Weak,
+ * since all else that is not defined here fails the build. */
 #ifndef SANDBOXD_PYTHON_H
 #define SANDBOXD_PYTHON_H
 

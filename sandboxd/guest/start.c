@@ -155,7 +155,7 @@ void runner_waits(const uint8_t *proof, size_t length)
 	if (guest.state != STARTING)
 		return; /* it has ended in its kept box */
 	guest.state = WAITING;
-	guest.oom_kills = oom_kills(); /* now, when nobody waits for it */
+	guest.oom_before = oom_kills(); /* now, when nobody waits for it */
 	guest.deadline_us = 0;
 	if (!guest.welcome)
 		set_deadline(WELCOME_MS);
@@ -185,7 +185,7 @@ void start_again(void)
 	start_anew();
 	guest.go_waits = false;
 	guest.verdict = (struct verdict){0};
-	guest.oom_kills = oom_kills();
+	guest.oom_before = oom_kills();
 	guest.started_us = now_us();
 	guest.options.prove = true; /* which tells its number, too */
 	if (guest.options.template && !guest.namespaces && TEARDOWN)

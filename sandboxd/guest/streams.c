@@ -74,6 +74,7 @@ void streams_make(const char *name)
 
 	streams_opened(); /* those of a run that never began */
 	close_fd(&streams->in);
+	guest.oom_before = oom_kills(); /* a child's of an earlier run is no end of this one */
 	streams->number++;
 	streams->told = false;
 	reset_feed(&guest.input);

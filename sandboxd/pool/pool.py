@@ -156,6 +156,7 @@ class Pool:
             destroyed=core.counters.destroyed,
             failures=core.counters.failures,
             problem=str(self._problem) if self._problem else None,
+            recycling=core.count(State.RECYCLING),
         )
 
     @property

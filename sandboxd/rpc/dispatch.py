@@ -49,7 +49,7 @@ def parse(line: bytes) -> Request:
         raise RequestError(INVALID_REQUEST, "batches are not taken: send one request a line")
     try:
         request = _request.decode(line)
-        _duplicates.decode(line.decode())
+        _strict.decode(line.decode())
     except msgspec.ValidationError as error:
         raise RequestError(INVALID_REQUEST, f"not a request: {error}", _id_of(line)) from None
     except RecursionError:
@@ -81,7 +81,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError(f"the key {twice!r} stands twice")
 
 
-_duplicates = json.JSONDecoder(object_pairs_hook=_no_duplicates)
+_strict = json.JSONDecoder(object_pairs_hook=_no_duplicates)
 
 
 class _OnlyId(msgspec.Struct):

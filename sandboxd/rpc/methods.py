@@ -310,7 +310,7 @@ class Methods:
         checks["history"] = Check(ok=kept.problem is None, detail=told)
         for language, progress in self._sources.missing_images().items():
             checks[f"image {language}"] = Check(ok=False, detail=progress)
-        serving = any(pool.idle or pool.busy or pool.problem is None for pool in pools)
+        serving = any(pool.idle or pool.recycling or pool.problem is None for pool in pools)
         if not checks["engine"].ok or not serving:
             status = "down"
         else:

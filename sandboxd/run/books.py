@@ -45,7 +45,11 @@ class Books:
             self._timer.cancel()
             self._timer = None
         while self._ended:
-            self._write(*self._ended.popleft())
+            plan, result, output_bytes = self._ended.popleft()
+            try:
+                self._write(plan, result, output_bytes)
+            except Exception:
+                _log.exception("a run was not written down whole", run=result.run)
 
     def _write(self, plan: Plan, result: RunResult, output_bytes: int) -> None:
         request = plan.request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 
@@ -42,16 +43,31 @@ class _CellRun(ActiveRun):
     """Its stdin is that of the streams that were made for it, and its end not the guest's."""
 
     def __init__(
-        self, guest: Guest, sink: Sink, kill: Callable[[], None], *, stream: bool, keep: int
+        self,
+        guest: Guest,
+        sink: Sink,
+        kill: Callable[[], None],
+        begun: asyncio.Future[None],
+        *,
+        stream: bool,
+        keep: int,
     ) -> None:
         super().__init__(guest, sink, stream=stream, keep=keep)
         self._kill = kill
+        self._begun = begun
 
     def _pass_stdin(self, data: bytes) -> None:
         self._guest.send_input(data)
 
     def _end_stdin(self) -> None:
         self._guest.end_input()
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """Before it has begun its driver would pass it over, or end."""
+        if self._begun.done():
+            super().interrupt(number)
+        else:
+            self._begun.add_done_callback(lambda _: ActiveRun.interrupt(self, number))
 
     def kill(self) -> None:
         if not self.ended_future.done():
@@ -64,16 +80,16 @@ class Cell:
     def __init__(
         self, guest: Guest, sink: Sink, number: int, *, stream: bool, keep: int, limit: int
     ) -> None:
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it can be interrupted; before that, nobody would mind."""
         self.active: ActiveRun = _CellRun(
-            guest, sink, lambda: self.stop(Cause.KILLED), stream=stream, keep=keep
+            guest, sink, lambda: self.stop(Cause.KILLED), self.begun, stream=stream, keep=keep
         )
         self.number = number
         self.end: Word | None = None
         """What the driver said; None when its interpreter ended instead."""
         self.cause = Cause.EXITED
         """Why it was interrupted or killed, if it was."""
-        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when it can be interrupted; before that, nobody would mind."""
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it is to be interrupted."""
         self.started = time.monotonic()

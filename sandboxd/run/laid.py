@@ -105,8 +105,6 @@ def encode_files(files: Files) -> list[bytes]:
 def check_files(files: Files, most: int, code_name: str) -> None:
     """Raises InvalidParamsError for a path that leaves the work folder, and
     PayloadTooLargeError past `most` bytes altogether."""
-    if not files:
-        return
     for path, file in files.items():
         check_path(path.removesuffix("/"), code_name)
         if path.endswith("/") and (file.data or file.mode is not None or file.offset is not None):

@@ -71,6 +71,8 @@ class Session(abc.ABC):
         self._plan = plan
         self._closed = closed
         self._turn = asyncio.Lock()
+        self._asking = 0
+        """Those who wait for it."""
         self._expires = 0.0
         """By the clock of the event loop."""
         self._expiry: asyncio.TimerHandle | None = None
@@ -116,8 +118,7 @@ class Session(abc.ABC):
         loop = asyncio.get_running_loop()
         if loop.time() < self._expires:  # it was used since the timer was set
             self._expiry = loop.call_at(self._expires, self._expire)
-        # While a run is under way this does nothing, and its end begins the time anew.
-        elif self._step(Step.EXPIRE):
+        elif self._step(Step.EXPIRE):  # not while a run is under way, whose end is a use
             self._leave(f"it was not used for {self.ttl:g} s")
             self._spawn(self._end())
 
@@ -172,16 +173,21 @@ class Session(abc.ABC):
 
     @contextlib.asynccontextmanager
     async def _its_turn(self, *, refuse: bool) -> AsyncIterator[None]:
-        if refuse and self._turn.locked():
+        # Between two turns it is free for a moment, and yet somebody is before us.
+        busy = self._turn.locked() or self._asking > 0
+        if refuse and busy:
             raise SessionBusyError(f"a run is under way in the session {self.id}")
         wait = self._runner.config.pool.queue_timeout
+        self._asking += 1
         try:
-            async with asyncio.timeout(wait if self._turn.locked() else None):
+            async with asyncio.timeout(wait if busy else None):
                 await self._turn.acquire()
         except TimeoutError:
             raise SessionBusyError(
                 f"the runs before it in the session {self.id} did not end within {wait:g} s"
             ) from None
+        finally:
+            self._asking -= 1
         try:
             self.check_open()
             yield

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sandboxd_client import Client, Limits, RunResult, Session, State
+from sandboxd_client import Client, Limits, RunResult, Session, Started, State
 from tests.docker.test_sessions import DRIVEN
 from tests.support.daemon import eventually
 
@@ -144,6 +144,28 @@ def test_an_interrupt_ends_whatever_a_shell_waits_for(client: Client) -> None:
             late = session.run(f"x=1; {code}; echo never", limits=SHORT)
             assert (late.status, late.state, late.stdout) == ("timeout", State.KEPT, ""), code
         assert session.run("echo $x").stdout == "1\n"
+
+
+FOREVER = {
+    "python": "while True: pass",
+    "javascript": "for (;;);",
+    "ruby": "loop {}",
+    "bash": "while :; do :; done",
+}
+
+
+@pytest.mark.parametrize("language", DRIVEN)
+def test_an_interrupt_is_not_lost_in_the_moment_in_which_a_run_begins(
+    client: Client, language: str
+) -> None:
+    with client.session(language) as session:
+        for _ in range(20):
+            with session.stream(FOREVER[language]) as stream:
+                for event in stream:
+                    if isinstance(event, Started):
+                        stream.interrupt()
+            result = stream.result
+            assert (result.exit_code, result.state) == (130, State.KEPT)
 
 
 # --- main guards ---

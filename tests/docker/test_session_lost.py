@@ -172,6 +172,19 @@ def test_so_does_an_empty_memory_also_twice(session: Session) -> None:
     check_goes_on(session)
 
 
+def test_memory_that_an_earlier_runs_child_ran_out_of_is_not_told_of_a_later_end(
+    python: Session,
+) -> None:
+    child = python.run(
+        "import os, subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'b\"x\" * (700 << 20)']).returncode"
+    )
+    assert (child.status, child.value) == ("ok", "-9")
+    killed = python.run("os.kill(os.getpid(), 9)")
+    assert (killed.status, killed.exit_code) == ("error", 137)
+    check_lost(killed, "its process was ended by signal 9")
+
+
 def test_so_does_a_timeout_that_minds_no_interrupt(session: Session) -> None:
     late = session.run(DEAF[session.language], limits=SHORT)
     assert (late.status, late.exit_code) == ("timeout", 124)

@@ -677,7 +677,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	guest.options.template = setting & 1;
 	peer.silent = setting & 2;
 	guest.namespaces = true;
-	guest.oom_path = "/dev/null";
+	guest.oom_fd = -1;
 	guest.put = guest.helper.pid = guest.helper.pipe = -1;
 	guest.template.pid = guest.template.socket = -1;
 	if (setjmp(end) == 0) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandboxd.config import LimitsConfig, LimitValues, QuotaConfig, SessionConfig, Size
-from sandboxd.errors import SessionNotFoundError
+from sandboxd.errors import SessionBusyError, SessionNotFoundError
 from sandboxd.guest.frames import STDIN_WINDOW, Cause, Event
 from sandboxd.run import live_session
 from sandboxd.run.conversation import Nowhere
@@ -88,6 +89,20 @@ async def test_or_is_refused_if_so_asked(service: Service, wire: Wire, session: 
     service.engine.events["go"].set()
     assert (await wire.result(first))["status"] == "ok"
     assert (await run(wire, session, "", if_busy="refuse"))["status"] == "ok"
+
+
+async def test_who_is_not_to_wait_is_refused_also_in_the_moment_between_two_turns(
+    service: Service, session: str
+) -> None:
+    found = service.sessions.find(ROOT, session)
+    waits = found._its_turn(refuse=False)
+    async with found._its_turn(refuse=False):
+        waiting = asyncio.create_task(waits.__aenter__())
+        await asyncio.sleep(0)
+    refused = asyncio.create_task(found._its_turn(refuse=True).__aenter__())
+    await waiting
+    assert isinstance(refused.exception(), SessionBusyError)
+    await waits.__aexit__(None, None, None)
 
 
 async def test_a_run_past_its_time_is_interrupted_and_the_state_stays(

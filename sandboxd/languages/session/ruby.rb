@@ -22,8 +22,8 @@ module Sandboxd
     Thread.handle_interrupt(Object => :never) do
       while (header = COMMANDS.gets)
         command = JSON.parse(COMMANDS.read(header.to_i).force_encoding("UTF-8"))
+        begin_threads # before there are streams that threads of earlier runs could print to
         open_streams(command["streams"])
-        begin_threads
         status, value = guard(command)
         [$stdout, $stderr].each { |stream| stream.flush rescue nil }
         exit!(status) unless Process.pid == PROCESS # a fork of the program's came this far
