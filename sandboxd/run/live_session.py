@@ -231,11 +231,7 @@ class LiveSession(Session):
         self._cell.stop(Cause.KILLED)
 
     async def _perform(
-        self,
-        plan: Plan,
-        sink: Sink,
-        on_active: Callable[[ActiveRun], None],
-        queued: float,
+        self, plan: Plan, sink: Sink, on_active: Callable[[ActiveRun], None], queued: float
     ) -> RunResult:
         request = plan.request
         async with self._runner.under_way(self.owner) as run:
