@@ -13,6 +13,7 @@
 #include "guest.h"
 
 #include "filter.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -269,9 +270,8 @@ int main(int argc, char **argv)
 	if (filter_compile(&guest.filter) < 0)
 		fatal("compile the filter: %s", strerror(errno));
 	signals = open_signals();
-	guest.oom_fd = open("/sys/fs/cgroup/memory.events", O_RDONLY | O_CLOEXEC);
-	if (guest.oom_fd < 0)
-		guest.oom_fd = open("/sys/fs/cgroup/memory/memory.oom_control", O_RDONLY | O_CLOEXEC);
+	guest.oom_fd = open_either("/sys/fs/cgroup/memory.events",
+				   "/sys/fs/cgroup/memory/memory.oom_control");
 	start_first_child();
 	for (;;)
 		wait_and_serve(signals);

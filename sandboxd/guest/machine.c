@@ -44,7 +44,7 @@ static struct {
 
 /* --- the limits --- */
 
-static int open_either(const char *second, const char *first)
+int open_either(const char *second, const char *first)
 {
 	int fd = open(second, O_RDONLY | O_CLOEXEC);
 

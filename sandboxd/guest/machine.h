@@ -23,4 +23,7 @@ void machine_tell_time(void);
 /* In a child, once its proc is mounted below `root` and before its work folder is. */
 void machine_show(int control, const char *root);
 
+/* A file of the cgroup by its path in version 2 or else in version 1, or -1. */
+int open_either(const char *second, const char *first);
+
 #endif
