@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 WITH_ENGINE := attack docker faults fidelity fuzz podman ray soak systemd/docker
 GUEST := $(wildcard sandboxd/guest/*.c sandboxd/guest/*.h)
 
-.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack faults fidelity fuzz soak bench-cluster clean
+.PHONY: demo test check unit podman setup docs picture site bench bench-peers attack faults fidelity fuzz soak bench-against bench-cluster clean
 
 demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -39,6 +39,11 @@ soak: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench --json bench.json --chart tests/bench/chart.svg
+
+# This tree beside another commit of it, by turns: `make bench-against COMMIT=main`.
+bench-against: setup
+	@test -n "$(COMMIT)" || { echo "say against which commit: make bench-against COMMIT=main"; exit 2; }
+	$(BIN)/python -m tests.bench.against "$(COMMIT)" --json bench-against.json
 
 # The same programs through what one would use instead, installed beside.
 bench-peers: setup
@@ -97,4 +102,4 @@ $(STAMP): pyproject.toml client/pyproject.toml sandboxd/guest/build.py $(GUEST)
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) dist build bench.json peers.json soak.json cluster.json sandboxd/guest/guest sandboxd/guest/*.so
+	rm -rf $(VENV) dist build bench.json bench-against.json peers.json soak.json cluster.json sandboxd/guest/guest sandboxd/guest/*.so

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -43,12 +44,24 @@ class Echo:
     def closed(self) -> None: ...
 
 
+def wait_until_full(daemon: RunningDaemon, warm: dict[str, int]) -> None:
+    with daemon.client() as client:
+
+        def full() -> bool:
+            pools = [(pool.profile, pool.idle, pool.size) for pool in client.status().pools]
+            return all((name, count, count) in pools for name, count in warm.items())
+
+        eventually(full, "the pools are full", IMAGES)
+
+
 class Bench:
     """Shared by the subjects, each of which starts the daemon that it needs."""
 
-    def __init__(self, *, overload: float) -> None:
+    def __init__(self, *, overload: float, python: str = sys.executable) -> None:
+        """`python` is the interpreter of the daemons, with the sandboxd that is measured."""
         self.overload = overload
         """Seconds of more work than can be done."""
+        self.python = python
         self._serial = itertools.count()
         self._config = Config()
         profile = read_catalog(self._config).profiles["python"]
@@ -65,7 +78,7 @@ class Bench:
         `more` is added to its configuration.
         """
         with tempfile.TemporaryDirectory(prefix="sandboxd-bench-") as folder:
-            running = RunningDaemon(Path(folder))
+            running = RunningDaemon(Path(folder), python=self.python)
             known = load(languages or BUILTIN).by_name
             sections = [f'languages_path = "{languages}"'] if languages else []
             sections += ["[pool]", "min = 0", "max_uses = 1000000", more]
@@ -76,18 +89,8 @@ class Bench:
             ]
             running.config.write_text("\n".join(sections))
             with running:
-                self.wait_until_full(running, warm)
+                wait_until_full(running, warm)
                 yield running
-
-    @staticmethod
-    def wait_until_full(daemon: RunningDaemon, warm: dict[str, int]) -> None:
-        with daemon.client() as client:
-
-            def full() -> bool:
-                pools = [(pool.profile, pool.idle, pool.size) for pool in client.status().pools]
-                return all((name, count, count) in pools for name, count in warm.items())
-
-            eventually(full, "the pools are full", IMAGES)
 
     # --- the engine without a daemon ---
 

@@ -32,12 +32,12 @@ def hand_out(bench: Bench) -> Iterator[Measured]:
         yield Figure("hand-out, p50", p50, middle, "ms", against, Goal(0.5))
         yield Figure("hand-out, p99", p99, middle, "ms", against, Goal(1.5))
         trip = statistics.median(asyncio.run(_attach_round_trips(bench, 200)))
-        first = statistics.median(asyncio.run(_first_bytes(daemon, 100)))
+        first = statistics.median(asyncio.run(first_bytes(daemon, 100)))
         against = "a byte through attach, and 2 ms"
         yield Figure("first byte, p50", first, trip + 2, "ms", against, Goal(1.0))
 
 
-async def _first_bytes(daemon: RunningDaemon, count: int) -> list[float]:
+async def first_bytes(daemon: RunningDaemon, count: int) -> list[float]:
     times: list[float] = []
     async with AsyncClient(daemon.socket) as client:
         for _ in range(count):
@@ -88,11 +88,11 @@ def commands(bench: Bench) -> Iterator[Measured]:
         yield Figure("sandbox run", ours, statistics.median(execs), "ms", "docker exec", Goal(1.0))
         yield Figure("sandbox run", ours, statistics.median(runs), "ms", "docker run", Goal(0.2))
         bare = statistics.median(timed(command(BARE), 60))
-        over = statistics.median(_over_its_program([*sandbox, "--json"], 20))
+        over = statistics.median(over_its_program([*sandbox, "--json"], 20))
         yield Figure("sandbox run, over its program", over, bare, "ms", "bare interpreter")
 
 
-def _over_its_program(sandbox: list[str], count: int) -> list[float]:
+def over_its_program(sandbox: list[str], count: int) -> list[float]:
     """Milliseconds that the command takes beyond what its program does."""
     over = []
     for _ in range(count):

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from sandboxd_client import Limits, Output
+from sandboxd_client import Client, Limits, Output
 from tests.bench.bench import Bench
 from tests.bench.hand_out import SANDBOX
 from tests.bench.measure import (
@@ -24,6 +24,7 @@ from tests.bench.measure import (
     peak_resident,
     resident,
 )
+from tests.support.daemon import RunningDaemon
 
 FLOOD = f"import os\nb = bytes(range(256)) * 4096\nfor _ in range({GIB // MIB}): os.write(1, b)"
 MEBIBYTE = bytes(range(256)) * 4096
@@ -38,16 +39,15 @@ def a_gibibyte(bench: Bench) -> Iterator[Measured]:
     Every byte is compared once, and counted when it is timed.
     """
     with bench.daemon({"python": 1}) as daemon:
-        sandbox = [SANDBOX, "run", "python", "-c", FLOOD, "--output-limit", "2GiB"]
-        sandbox += ["--socket", str(daemon.socket)]
+        sandbox = flood(daemon)
         pid = daemon.process.pid
-        _drain(sandbox, check=True)
+        drain(sandbox, check=True)
         bare, ours = [], []
         before, used = resident(pid), cpu_seconds(pid)
         forget_peak(pid)
         for _ in range(TIMES):
-            bare.append(_drain([*PYTHON, FLOOD]))
-            ours.append(_drain(sandbox))
+            bare.append(drain([*PYTHON, FLOOD]))
+            ours.append(drain(sandbox))
         goal = Goal(0.25, at_least=True)
         yield Figure("1 GiB of output", max(ours), max(bare), "MB/s", "a plain pipe", goal)
         attach = max([asyncio.run(_attach_rate(bench)) for _ in range(TIMES)])
@@ -57,7 +57,13 @@ def a_gibibyte(bench: Bench) -> Iterator[Measured]:
         yield Fact("daemon CPU a GiB", (cpu_seconds(pid) - used) / TIMES, "s")
 
 
-def _drain(arguments: list[str], *, check: bool = False) -> float:
+def flood(daemon: RunningDaemon, sandbox: str = SANDBOX) -> list[str]:
+    """The command that writes the gibibyte."""
+    options = ["--output-limit", "2GiB", "--socket", str(daemon.socket)]
+    return [sandbox, "run", "python", "-c", FLOOD, *options]
+
+
+def drain(arguments: list[str], *, check: bool = False) -> float:
     """Megabytes a second that a command writes to a pipe, counted or compared."""
     block, at, whole = memoryview(bytearray(MIB)), 0, 0
     began = time.perf_counter()
@@ -109,9 +115,15 @@ async def _attach_rate(bench: Bench) -> float:
 def single_bytes(bench: Bench) -> Iterator[Measured]:
     """Writes of one byte each: they are sent on as they come, and not one by one."""
     with bench.daemon({"python": 1}) as daemon, daemon.client() as client:
-        with client.stream("python", DRIBBLE, limits=Limits(output=2 * MIB)) as run:
-            sizes = [len(event.data) for event in run if isinstance(event, Output)]
-        if sum(sizes) != SINGLE_BYTES:
-            raise SystemExit(f"{sum(sizes)} bytes came of {SINGLE_BYTES}")
+        count = messages(client)
     name = "messages of a million one-byte writes"
-    yield Figure(name, len(sizes), SINGLE_BYTES, "", "the writes")
+    yield Figure(name, count, SINGLE_BYTES, "", "the writes")
+
+
+def messages(client: Client) -> int:
+    """How many carry a million bytes that are written one by one."""
+    with client.stream("python", DRIBBLE, limits=Limits(output=2 * MIB)) as run:
+        sizes = [len(event.data) for event in run if isinstance(event, Output)]
+    if sum(sizes) != SINGLE_BYTES:
+        raise SystemExit(f"{sum(sizes)} bytes came of {SINGLE_BYTES}")
+    return len(sizes)

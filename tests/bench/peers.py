@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import venv
 from pathlib import Path
@@ -20,10 +19,9 @@ from rich.table import Table
 from tests.bench import machine
 from tests.bench.bench import Bench
 from tests.bench.report import amount, open_console, show_machine
+from tests.bench.tree import CACHE, ROOT
 
 WAYS = Path(__file__).with_name("peer_ways.py")
-ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sandboxd-bench"
 PACKAGES = ["docker", "llm-sandbox[docker]"]
 IMAGE = "sandboxd-bench-peers"
 LIKE_THE_OFFICIAL = """FROM {base}

@@ -28,15 +28,19 @@ SOME = 4
 def idle_memory(bench: Bench) -> Iterator[Measured]:
     """A warm Python container, its shim included, over an interpreter that waits."""
     with bench.daemon({"python": SOME}) as daemon:
-        containers = daemon.containers()
-        pids = [_pids(name) for name in containers]
-        shims = [parent(min(each)) for each in pids]
-        inside = proportional_memory([pid for each in pids for pid in each]) / SOME
-        shim = proportional_memory(shims) / SOME
+        inside, shim = container_memory(daemon)
     bare = _idle_interpreters(SOME)
     against = "an idle interpreter"
     yield Figure("memory of a warm container", inside + shim, bare, "MiB", against, Goal(2.5))
     yield Figure("the same without the engine's shim", inside, bare, "MiB", against)
+
+
+def container_memory(daemon: RunningDaemon) -> tuple[float, float]:
+    """MiB of each container, and of its shim."""
+    pids = [_pids(name) for name in daemon.containers()]
+    shims = [parent(min(each)) for each in pids]
+    inside = proportional_memory([pid for each in pids for pid in each])
+    return inside / len(pids), proportional_memory(shims) / len(pids)
 
 
 def _pids(container: str) -> list[int]:
@@ -68,22 +72,32 @@ def _idle_interpreters(count: int) -> float:
 def idle_daemon(bench: Bench) -> Iterator[Measured]:
     """The daemon with its pools full and nobody who asks for anything."""
     with bench.daemon({"python": SOME, "javascript": 2, "bash": 2}) as daemon:
-        before = cpu_seconds(daemon.process.pid)
-        time.sleep(IDLE_SECONDS)
-        used = cpu_seconds(daemon.process.pid) - before
-    share = used / IDLE_SECONDS * 100
+        share = idle_share(daemon)
     yield Figure("idle daemon, full pools", share, 100, "% CPU", "one core", Goal(0.005))
 
 
-def first_request(_: Bench) -> Iterator[Measured]:
+def idle_share(daemon: RunningDaemon) -> float:
+    """Percent of a core that a daemon uses while nobody asks for anything."""
+    before = cpu_seconds(daemon.process.pid)
+    time.sleep(IDLE_SECONDS)
+    return (cpu_seconds(daemon.process.pid) - before) / IDLE_SECONDS * 100
+
+
+def first_request(bench: Bench) -> Iterator[Measured]:
     """From the start of a daemon to the first result, while its pools still fill."""
+    served, full = start(bench.python)
+    name = "first result after a start"
+    yield Figure(name, served, full, "ms", "until all pools are full")
+
+
+def start(python: str) -> tuple[float, float]:
+    """Milliseconds from the start of a daemon to its first result, and to full pools."""
     with tempfile.TemporaryDirectory(prefix="sandboxd-bench-") as folder:
-        daemon = RunningDaemon(Path(folder))
+        daemon = RunningDaemon(Path(folder), python=python)
         began = time.perf_counter()
         with daemon, daemon.client() as client:
             client.run("python", HELLO)
             served = time.perf_counter() - began
             eventually(lambda: pools_are_full(client), "the pools are full")
             full = time.perf_counter() - began
-    name = "first result after a start"
-    yield Figure(name, served * 1000, full * 1000, "ms", "until all pools are full")
+    return served * 1000, full * 1000

@@ -55,7 +55,7 @@ def runs_per_second(bench: Bench) -> Iterator[Measured]:
     """Recycled containers: forked from a template, and each interpreter started."""
     against = f"bare, {cores()} at a time"
     with tempfile.TemporaryDirectory() as folder:
-        languages = _without_template(bench, Path(folder))
+        languages = without_template(bench, Path(folder))
         with bench.daemon({"python": 4, STARTED: 4}, languages=languages) as daemon:
             bare = command_rate(BARE, 400, cores())
             forked = asyncio.run(rate(daemon, "python", 1000))
@@ -69,10 +69,10 @@ async def rate(
     daemon: RunningDaemon, language: str, count: int, code: str = HELLO, at_once: int = 4
 ) -> float:
     """Runs a second, so many wanted at once, after as many to warm up as there are."""
-    return await _rate(daemon, language, count, code, at_once, {})
+    return await rate_with(daemon, language, count, code, at_once, {})
 
 
-async def _rate(
+async def rate_with(
     daemon: RunningDaemon,
     language: str,
     count: int,
@@ -91,7 +91,7 @@ async def _rate(
         return await closed_loop(work, count, at_once)
 
 
-def _without_template(bench: Bench, folder: Path) -> Path:
+def without_template(bench: Bench, folder: Path) -> Path:
     """A language like Python whose interpreter is started for each run, and not forked."""
     shutil.copy(Path(__file__).parent / "started.py", folder)
     (folder / "started.toml").write_text(STARTED_LANGUAGE.format(name=STARTED, base=bench.image))
@@ -132,9 +132,11 @@ def _packages(daemon: RunningDaemon, folder: Path) -> Path:
 def never_reused(bench: Bench) -> Iterator[Measured]:
     """A container for every run."""
     with bench.daemon({"python": 4}) as daemon:
-        ours = asyncio.run(_rate(daemon, "python", 30, HELLO, 8, {"reuse": "never"}))
+        ours = asyncio.run(rate_with(daemon, "python", 30, HELLO, 8, {"reuse": "never"}))
         bare = bench.engine_rate
-        ours = (ours + asyncio.run(_rate(daemon, "python", 30, HELLO, 8, {"reuse": "never"}))) / 2
+        ours = (
+            ours + asyncio.run(rate_with(daemon, "python", 30, HELLO, 8, {"reuse": "never"}))
+        ) / 2
     goal = Goal(0.9, at_least=True)
     yield Figure("runs a second, never reused", ours, bare, "/s", ENGINE, goal)
 
@@ -146,20 +148,27 @@ def refill(bench: Bench) -> Iterator[Measured]:
     """A pool of which every container has to be replaced, until it is full again."""
     count = 16
     with bench.daemon({"python": count}) as daemon, daemon.client() as client:
-        with daemon.config.open("a") as config:
-            config.write("\n[limits]\nnofile = 1000\n")
-        before = _pool(client).destroyed
-        began = time.perf_counter()
-        daemon.process.send_signal(signal.SIGHUP)
-
-        def replaced() -> bool:
-            pool = _pool(client)
-            return pool.destroyed - before == count and pool.idle == pool.size == count
-
-        eventually(replaced, "every container is replaced", 60)
-        ours = count / (time.perf_counter() - began)
+        ours = drained_to_full(daemon, client, "[limits]\nnofile = 1000")
     goal = Goal(0.9, at_least=True)
     yield Figure("drained pool to full", ours, bench.engine_rate, "/s", ENGINE, goal)
+
+
+def drained_to_full(daemon: RunningDaemon, client: Client, change: str) -> float:
+    """Containers a second, from a change of the configuration that replaces all of them."""
+    before, kept = _pool(client), daemon.config.read_text()
+    daemon.config.write_text(f"{kept}\n{change}\n")
+    began = time.perf_counter()
+    daemon.process.send_signal(signal.SIGHUP)
+
+    def replaced() -> bool:
+        pool = _pool(client)
+        destroyed = pool.destroyed - before.destroyed
+        return destroyed == pool.idle == pool.size == before.size
+
+    eventually(replaced, "every container is replaced", 60)
+    took = time.perf_counter() - began
+    daemon.config.write_text(kept)
+    return before.size / took
 
 
 def _pool(client: Client) -> PoolStatus:

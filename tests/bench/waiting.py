@@ -18,6 +18,7 @@ CONTAINERS = 4
 NAP = "import time; time.sleep(0.05)"
 ENDLESS = "import time; time.sleep(3600)"
 CONNECTIONS, WAITING = 1000, 10_000
+MANY = f"queue = {WAITING + 100}\n[rpc]\nmax_connections = {CONNECTIONS + 10}"
 
 
 def hand_out_with_a_queue(bench: Bench) -> Iterator[Measured]:
@@ -25,14 +26,14 @@ def hand_out_with_a_queue(bench: Bench) -> Iterator[Measured]:
     with bench.daemon({"python": CONTAINERS}) as daemon:
         ours, theirs = [], []
         for _ in range(3):
-            theirs.append(asyncio.run(_cpu_a_run(daemon, waiting=1)))
-            ours.append(asyncio.run(_cpu_a_run(daemon, waiting=1000)))
+            theirs.append(asyncio.run(cpu_a_run(daemon, waiting=1)))
+            ours.append(asyncio.run(cpu_a_run(daemon, waiting=1000)))
     name = "CPU a hand-out, 1000 waiting"
     one, many = statistics.median(theirs), statistics.median(ours)
     yield Figure(name, many, one, "µs", "one waiting", Goal(1.3))
 
 
-async def _cpu_a_run(daemon: RunningDaemon, *, waiting: int, count: int = 500) -> float:
+async def cpu_a_run(daemon: RunningDaemon, *, waiting: int, count: int = 500) -> float:
     """Microseconds a run: as one ends the next is asked for, so that so many wait."""
     async with AsyncClient(daemon.socket) as client:
         ended = asyncio.Semaphore(0)
@@ -66,12 +67,12 @@ async def _running(*work: object) -> AsyncIterator[None]:
 def fairness(bench: Bench) -> Iterator[Measured]:
     """One client with 990 runs in the queue, beside ten that want one each."""
     with bench.daemon({"python": CONTAINERS}) as daemon:
-        waited, service = asyncio.run(_wait_beside(daemon, 990, 10))
+        waited, service = asyncio.run(wait_beside(daemon, 990, 10))
     against = "a turn of each of 11 clients"
     yield Figure("wait beside 990 of another", waited, 11 * service, "ms", against, Goal(2.0))
 
 
-async def _wait_beside(daemon: RunningDaemon, many: int, few: int) -> tuple[float, float]:
+async def wait_beside(daemon: RunningDaemon, many: int, few: int) -> tuple[float, float]:
     """Milliseconds that the last of the few waits, and that a run is in a container."""
     async with AsyncClient(daemon.socket) as client:
         alone = [await client.run("python", NAP) for _ in range(5)]
@@ -91,7 +92,7 @@ def overload(bench: Bench) -> Iterator[Measured]:
     """Three times as many runs asked for as can be done."""
     with bench.daemon({"python": CONTAINERS}, more="queue = 500") as daemon:
         capacity = asyncio.run(rate(daemon, "python", 800))
-        useful, refused = asyncio.run(_offer(daemon, 3 * capacity, bench.overload))
+        useful, refused = asyncio.run(offer(daemon, 3 * capacity, bench.overload))
         capacity = (capacity + asyncio.run(rate(daemon, "python", 800))) / 2
     name = f"useful work at 3 times capacity, {bench.overload:.0f} s"
     goal = Goal(0.9, at_least=True)
@@ -99,7 +100,7 @@ def overload(bench: Bench) -> Iterator[Measured]:
     yield Fact("refused with queue_full meanwhile", refused, "/s")
 
 
-async def _offer(daemon: RunningDaemon, each_second: float, seconds: float) -> tuple[float, float]:
+async def offer(daemon: RunningDaemon, each_second: float, seconds: float) -> tuple[float, float]:
     """Runs a second that end well and that are refused, while so many are asked for."""
     done = refused = 0
 
@@ -127,17 +128,16 @@ async def _offer(daemon: RunningDaemon, each_second: float, seconds: float) -> t
 
 def many_connections(bench: Bench) -> Iterator[Measured]:
     """What the daemon holds for a run that waits, with a thousand clients."""
-    more = f"queue = {WAITING + 100}\n[rpc]\nmax_connections = {CONNECTIONS + 10}"
-    with bench.daemon({"python": 1}, more=more) as daemon:
+    with bench.daemon({"python": 1}, more=MANY) as daemon:
         before = resident(daemon.process.pid)
-        held, took = asyncio.run(_fill_queue(daemon))
+        held, took = asyncio.run(fill_queue(daemon))
     yield Fact(
         "memory a waiting run, 10,000 of 1000 clients", (held - before) * 1024 / WAITING, "KiB"
     )
     yield Fact("until all of them wait", took, "s")
 
 
-async def _fill_queue(daemon: RunningDaemon) -> tuple[float, float]:
+async def fill_queue(daemon: RunningDaemon) -> tuple[float, float]:
     """MiB that the daemon holds with its queue full, and how long that took."""
     async with contextlib.AsyncExitStack() as stack:
         observer = await stack.enter_async_context(AsyncClient(daemon.socket))

@@ -37,7 +37,14 @@ def pools_are_full(client: Client) -> bool:
 class RunningDaemon:
     """`sandboxd serve` on a socket in a folder, from entering until leaving."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        python: str = sys.executable,
+    ) -> None:
+        self._python = python
         self.socket = folder / "sandboxd.sock"
         self.log = folder / "sandboxd.log"
         self.config = folder / "sandboxd.toml"
@@ -76,7 +83,7 @@ class RunningDaemon:
 
     def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
         """Another process of the same daemon, which is not waited for."""
-        command = [sys.executable, "-m", "sandboxd", "--config", str(self.config), "serve"]
+        command = [self._python, "-P", "-m", "sandboxd", "--config", str(self.config), "serve"]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [*command, "--socket", str(self.socket)],
