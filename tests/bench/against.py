@@ -58,13 +58,13 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=1, metavar="N", help="N times the pairs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
+    pythons = interpreter(arguments.commit), sys.executable
+    for python in pythons:
+        compile_python(python)
     allow_many_files()
     console = open_console()
     about, steps = machine.describe(), machine.constants()
     show_machine(console, about, steps)
-    pythons = interpreter(arguments.commit), sys.executable
-    for python in pythons:
-        compile_python(python)
     compared: list[Compared] = []
     names = arguments.only or choices
     began = time.perf_counter()

@@ -18,7 +18,7 @@ def interpreter(commit: str) -> str:
 
     The libraries are those of this environment, so that the commit alone makes the difference.
     """
-    kept = CACHE / "commits" / _git("rev-parse", "--verify", f"{commit}^{{commit}}")
+    kept = CACHE / "commits" / _hash(commit)
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
@@ -55,10 +55,9 @@ def _install(tree: Path, python: Path) -> None:
     subprocess.run(install, check=True, cwd=tree)
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr.strip() or f"git {' '.join(arguments)} failed")
-    return done.stdout.strip()
+def _hash(commit: str) -> str:
+    parse = ["git", "-C", str(ROOT), "rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}"]
+    parsed = subprocess.run(parse, capture_output=True, text=True, check=False)
+    if parsed.returncode:
+        raise SystemExit(f"{commit}: there is no such commit in {ROOT}")
+    return parsed.stdout.strip()
