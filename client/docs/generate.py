@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from pygments.formatters import HtmlFormatter
 
 import sandboxd_client
 from sandboxd.rpc.openrpc import document, page
@@ -33,6 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         ("reference/protocol.md", page(document())),
         ("explanation/security.md", (_ROOT / "SECURITY.md").read_text()),
         ("changes.md", (_ROOT / "CHANGELOG.md").read_text()),
+        ("highlight.css", HtmlFormatter().get_style_defs(".codehilite")),
     ):
         files.append(File.generated(config, path, content=text))
     return files
