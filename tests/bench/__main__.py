@@ -7,7 +7,6 @@ times move with the machine, ratios much less.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from tests.bench import hand_out, machine, modes, output, report, resources, throughput, waiting
@@ -50,17 +49,14 @@ def main() -> None:
     report.show_machine(console, about, steps)
     bench = Bench(overload=arguments.overload)
     measured: list[Measured] = []
-    names = arguments.only or list(SUBJECTS)
-    began = time.perf_counter()
-    for number, name in enumerate(names, 1):
-        console.print(f"[dim]{number}/{len(names)}[/] {name}", highlight=False)
+    for name in report.progress(console, arguments.only or list(SUBJECTS)):
         for each in SUBJECTS[name](bench):
             measured.append(each)
             console.print(report.line(each), highlight=False)
-    console.print(f"[dim]in {time.perf_counter() - began:.0f} s[/]\n", highlight=False)
     report.show(console, measured)
     if arguments.json:
-        report.write_json(arguments.json, about, steps, measured)
+        found = {"measured": [report.plain(each) for each in measured]}
+        report.write_json(arguments.json, about, steps, found)
     if arguments.chart:
         arguments.chart.write_text(draw(measured, about))
 

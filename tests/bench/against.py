@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -24,9 +22,9 @@ from rich.table import Table
 from tests.bench import machine
 from tests.bench.bench import Bench
 from tests.bench.measure import allow_many_files
-from tests.bench.report import amount, open_console, show_machine
+from tests.bench.report import amount, open_console, progress, show_machine, write_json
 from tests.bench.throughput import without_template
-from tests.bench.tree import compile_python, interpreter
+from tests.bench.tree import ROOT, compile_python, interpreter
 from tests.bench.turns import GROUPS, Reading, Side, start
 
 Of = TypeVar("Of")
@@ -59,26 +57,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     pythons = interpreter(arguments.commit), sys.executable
-    for python in pythons:
-        compile_python(python)
+    compile_python(sys.executable, ROOT)
     allow_many_files()
     console = open_console()
     about, steps = machine.describe(), machine.constants()
     show_machine(console, about, steps)
     compared: list[Compared] = []
-    names = arguments.only or choices
-    began = time.perf_counter()
-    for number, name in enumerate(names, 1):
-        console.print(f"[dim]{number}/{len(names)}[/] {name}", highlight=False)
+    for name in progress(console, arguments.only or choices):
         for each in _of(name, pythons, arguments.times):
             compared.append(each)
             console.print(f"  {each.name}: {each.cost:.3f}", highlight=False)
-    console.print(f"[dim]in {time.perf_counter() - began:.0f} s[/]\n", highlight=False)
     _show(console, compared)
     if arguments.json:
-        report = {"machine": about, "milliseconds": steps, "commit": arguments.commit}
         figures = [each._asdict() for each in compared]
-        arguments.json.write_text(json.dumps(report | {"compared": figures}, indent=2) + "\n")
+        found = {"commit": arguments.commit, "compared": figures}
+        write_json(arguments.json, about, steps, found)
 
 
 def _of(name: str, pythons: tuple[str, str], times: int) -> Iterator[Compared]:
@@ -123,6 +116,7 @@ def _compare(pairs: list[tuple[Reading, Reading]]) -> Compared:
         theirs.value / ours.value if more_is_better else ours.value / theirs.value
         for theirs, ours in pairs
     ]
+    # Twice, since one pair alone has no quartiles.
     quarter, _, three_quarters = statistics.quantiles(costs * 2, method="inclusive")
     return Compared(
         name,

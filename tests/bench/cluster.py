@@ -62,7 +62,8 @@ def main() -> None:
     node, driver = (_value(measured, name) for name in ("1 node, hello", "a driver, hello"))
     console.print(MODEL.format(node=node, driver=driver, slots=SLOTS, code=HELLO), highlight=False)
     if arguments.json:
-        report.write_json(arguments.json, about, steps, measured)
+        found = {"measured": [report.plain(each) for each in measured]}
+        report.write_json(arguments.json, about, steps, found)
 
 
 def _measure() -> Iterator[Measured]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from tests.bench import machine
 from tests.bench.bench import Bench
-from tests.bench.report import amount, open_console, show_machine
+from tests.bench.report import amount, open_console, show_machine, write_json
 from tests.bench.tree import CACHE, ROOT
 
 WAYS = Path(__file__).with_name("peer_ways.py")
@@ -78,8 +78,8 @@ def main() -> None:
         subprocess.run(["docker", "rmi", IMAGE], check=True, stdout=subprocess.DEVNULL)
     _show(console, found)
     if arguments.json:
-        report = {"machine": about, "milliseconds": steps, "versions": _versions(python)}
-        arguments.json.write_text(json.dumps(report | {"ways": found}, indent=2) + "\n")
+        told = {"versions": _versions(python), "ways": found}
+        write_json(arguments.json, about, steps, told)
 
 
 def _environment(console: Console) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,15 @@ def show_machine(console: Console, machine: dict[str, str | int], steps: dict[st
             "[yellow]This machine is busy with something else: what is measured against two "
             "processes looks better than it is, and the rest worse.[/]"
         )
+
+
+def progress(console: Console, names: Sequence[str]) -> Iterator[str]:
+    """Each name, told before what it stands for is measured, and how long all took."""
+    began = time.perf_counter()
+    for number, name in enumerate(names, 1):
+        console.print(f"[dim]{number}/{len(names)}[/] {name}", highlight=False)
+        yield name
+    console.print(f"[dim]in {time.perf_counter() - began:.0f} s[/]\n", highlight=False)
 
 
 def line(each: Measured) -> str:
@@ -70,17 +81,13 @@ def show(console: Console, measured: list[Measured]) -> None:
 
 
 def write_json(
-    path: Path, machine: dict[str, str | int], steps: dict[str, float], measured: list[Measured]
+    path: Path, machine: dict[str, str | int], steps: dict[str, float], found: dict[str, Any]
 ) -> None:
-    report = {
-        "machine": machine,
-        "milliseconds": steps,
-        "measured": [_plain(each) for each in measured],
-    }
+    report = {"machine": machine, "milliseconds": steps} | found
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
-def _plain(each: Measured) -> dict[str, Any]:
+def plain(each: Measured) -> dict[str, Any]:
     if isinstance(each, Fact):
         return each._asdict()
     goal = each.goal

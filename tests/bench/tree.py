@@ -31,26 +31,26 @@ def interpreter(commit: str) -> str:
     python = kept / ".venv" / "bin" / "python"
     if not (kept / ".installed").exists():
         venv.create(kept / ".venv", with_pip=True, clear=True)
-        _install(kept, python)
+        _install(kept, str(python))
+        compile_python(str(python), kept)
         (kept / ".installed").touch()
     return str(python)
 
 
-def compile_python(python: str) -> None:
+def compile_python(python: str, tree: Path) -> None:
     """So that no program of it compiles its modules when it starts, as after an installation."""
-    tree = Path(python).parents[2]
     compiling = [python, "-m", "compileall", "-q", "client", "sandboxd"]
     subprocess.run(compiling, check=True, cwd=tree)
 
 
-def _install(tree: Path, python: Path) -> None:
+def _install(tree: Path, python: str) -> None:
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "freeze", "--exclude-editable"],
         check=True,
         capture_output=True,
     )
     (tree / "libraries.txt").write_bytes(listed.stdout)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     install += ["--constraint", "libraries.txt", "--editable", "./client", "--editable", "."]
     subprocess.run(install, check=True, cwd=tree)
 

@@ -97,7 +97,7 @@ def _in_a_session(side: Side) -> Iterator[Reading]:
     yield Reading("in a session", statistics.median(times), "ms")
 
 
-def _rates(side: Side) -> Iterator[Reading]:
+def _forked(side: Side) -> Iterator[Reading]:
     rate = asyncio.run(throughput.rate(side.daemon, "python", 300))
     yield Reading("runs a second, forked", rate, "/s", more_is_better=True)
 
@@ -188,7 +188,7 @@ GROUPS: dict[str, Group] = {
         {"python": 4}, [(_hand_out, 12), (_first_byte, 30), (_command, 15), (_in_a_session, 40)]
     ),
     "modes": Group(WARM, _modes()),
-    "runs": Group({"python": 4}, [(_rates, 15), (_never_reused, 8)]),
+    "runs": Group({"python": 4}, [(_forked, 15), (_never_reused, 8)]),
     "started": Group({throughput.STARTED: 4}, [(_started, 15)], started=True),
     "preloaded": Group({"data": 4}, [(_preloaded, 10)], more=throughput.DATA),
     "refill": Group({"python": 16}, [(_refill, 5)]),
